@@ -1,0 +1,187 @@
+//! The part of a loop that other threads see: its task queue, its wake-up and its counters.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_queue::SegQueue;
+
+use crate::EventLoop;
+
+/// Work posted to a loop from elsewhere.
+pub(crate) type Task = Box<dyn FnOnce(&mut EventLoop) + Send>;
+
+thread_local! {
+    /// The number of the loop that lives on this thread, 0 where there is none.
+    pub(crate) static LOOP_HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// State shared between a loop and its handles. Only the loop takes from the queue.
+pub(crate) struct Shared {
+    number: u64,
+    tasks: SegQueue<Task>,
+    /// Set by whoever posts into an idle loop, cleared by the loop before it takes tasks: between the
+    /// two, further posts need no wake-up.
+    woken: AtomicBool,
+    stop: AtomicBool,
+    /// The loop is gone; nothing posted will run.
+    gone: AtomicBool,
+    waker: mio::Waker,
+    pub stats: Stats,
+}
+
+/// Counters of one loop. The loop alone writes them; anybody may read.
+#[derive(Default)]
+pub(crate) struct Stats {
+    pub busy_permille: AtomicU32,
+    pub connections: AtomicUsize,
+    pub turns: AtomicU64,
+    pub wakes: AtomicU64,
+    pub tasks: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(waker: mio::Waker) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            tasks: SegQueue::new(),
+            woken: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            waker,
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// For the loop: how many tasks wait, after which further posts wake it again.
+    pub fn collect(&self) -> usize {
+        if self.woken.load(Ordering::Relaxed) {
+            self.woken.swap(false, Ordering::AcqRel);
+        }
+        self.tasks.len()
+    }
+
+    pub fn has_tasks(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    pub fn next_task(&self) -> Option<Task> {
+        self.tasks.pop()
+    }
+
+    pub fn stop_asked(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// For the loop's end: refuses further posts and drops what waits.
+    pub fn close(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        while self.tasks.pop().is_some() {}
+    }
+
+    fn wake(&self) {
+        // A loop on this very thread looks at its queue before it sleeps.
+        if LOOP_HERE.get() == self.number || self.woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.stats.wakes.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "the loop could not be woken");
+        }
+    }
+}
+
+/// A way to reach a loop from any thread: posts tasks to it, stops it, reads its counters.
+///
+/// Tasks of one thread run in the order in which they were posted. Posting to a loop that is already
+/// awake costs no system call, so a batch of posts wakes the loop once, whoever posts.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// The loop has ended; the task was dropped without having run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event loop has ended; the task was not run")]
+pub struct LoopEnded;
+
+impl Handle {
+    /// Queues a task for the loop's next turn and wakes the loop if it sleeps.
+    ///
+    /// Code that already runs on the loop has the loop in its hand and simply calls; to run something
+    /// after the current handlers there is [`EventLoop::defer`], which needs no `Send`.
+    ///
+    /// # Errors
+    /// The loop has ended.
+    pub fn post(
+        &self,
+        task: impl FnOnce(&mut EventLoop) + Send + 'static,
+    ) -> Result<(), LoopEnded> {
+        let shared = &*self.shared;
+        if shared.gone.load(Ordering::SeqCst) {
+            return Err(LoopEnded);
+        }
+        shared.tasks.push(Box::new(task));
+        if shared.gone.load(Ordering::SeqCst) {
+            // The loop ended between the two looks: its own sweep may have missed this task.
+            while shared.tasks.pop().is_some() {}
+            return Err(LoopEnded);
+        }
+        shared.wake();
+        Ok(())
+    }
+
+    /// Asks the loop to end after its current turn. Connections are closed without waiting for their
+    /// queues; see [`EventLoop::drain`] for the graceful way.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.wake();
+    }
+
+    /// True once the loop has ended.
+    pub fn has_ended(&self) -> bool {
+        self.shared.gone.load(Ordering::Acquire)
+    }
+
+    /// A number that tells loops of this process apart.
+    pub fn number(&self) -> u64 {
+        self.shared.number
+    }
+
+    /// The share of time the loop worked rather than waited, 0 to 1, over the last tenth of a second.
+    pub fn busy_share(&self) -> f32 {
+        self.shared.stats.busy_permille.load(Ordering::Relaxed) as f32 / 1000.0
+    }
+
+    /// Open TCP and Unix connections on the loop.
+    pub fn connections(&self) -> usize {
+        self.shared.stats.connections.load(Ordering::Relaxed)
+    }
+
+    /// How often the loop has polled the kernel.
+    pub fn turns(&self) -> u64 {
+        self.shared.stats.turns.load(Ordering::Relaxed)
+    }
+
+    /// How many wake-ups posts have caused.
+    pub fn wakes(&self) -> u64 {
+        self.shared.stats.wakes.load(Ordering::Relaxed)
+    }
+
+    /// How many posted tasks have run.
+    pub fn tasks(&self) -> u64 {
+        self.shared.stats.tasks.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle(loop {})", self.number())
+    }
+}

@@ -1,0 +1,71 @@
+//! Every bound of the crate, with its reason. Whoever asks "what can a peer make us do" reads this page.
+
+use std::time::Duration;
+
+// ---- the loop ----
+
+/// Readiness events taken from the kernel in one poll, at first. The storage doubles whenever a poll fills it.
+pub const EVENTS_AT_FIRST: usize = 256;
+/// Most readiness events taken in one poll; more wait one turn in the kernel.
+pub const EVENTS_AT_MOST: usize = 16_384;
+/// The share of time a loop is busy is measured over windows of this length.
+pub const BUSY_WINDOW: Duration = Duration::from_millis(100);
+
+// ---- receiving ----
+
+/// Bytes read from one connection in one go. Also the bound of work per connection and turn: who has
+/// more waiting comes again after the others had theirs.
+pub const READ_CHUNK: usize = 64 * 1024;
+/// Default bound of the bytes a handler may leave unconsumed: the largest message of a framed protocol.
+pub const UNCONSUMED: usize = 1024 * 1024;
+
+// ---- sending ----
+
+/// Slices handed to the kernel in one gather write; the kernel refuses more (UIO_MAXIOV).
+pub const IOV_MAX: usize = 1024;
+/// Default queue length above which a connection reports that its peer does not keep up.
+pub const HIGH_WATER: usize = 1024 * 1024;
+/// Default queue length at which such a connection reports that it goes on.
+pub const LOW_WATER: usize = 256 * 1024;
+/// Default queue length at which a connection is closed as overflowing.
+pub const QUEUE_AT_MOST: usize = 64 * 1024 * 1024;
+/// Emptied output queues a loop keeps for the next connection that needs one.
+pub const SPARE_QUEUES: usize = 64;
+/// An emptied queue with more room than this is given back to the allocator instead.
+pub const SPARE_QUEUE_BYTES: usize = 64 * 1024;
+/// Plaintext given to TLS ahead of the socket: what one connection holds encrypted at most.
+pub const TLS_AHEAD: usize = 64 * 1024;
+
+// ---- connections ----
+
+/// Length of the kernel's queue of connections not yet accepted; the kernel caps it at `somaxconn`.
+pub const BACKLOG: i32 = 4096;
+/// Connections accepted in one go before other work has its turn.
+pub const ACCEPT_BATCH: usize = 256;
+/// Pause of a listener after the process or the system ran out of descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A connection that was closed gracefully is given this long to take its last bytes and close its side.
+pub const LINGER: Duration = Duration::from_secs(5);
+/// A TLS handshake has to be done by then.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Default time for a connect to succeed.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// First pause between attempts to connect.
+pub const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// Longest pause between attempts to connect.
+pub const RETRY_MOST: Duration = Duration::from_secs(30);
+
+// ---- names ----
+
+/// Threads that wait for name servers so that no loop does.
+pub const RESOLVER_THREADS: usize = 2;
+/// Names being looked up or waiting for it; one more is refused.
+pub const RESOLVER_QUEUE: usize = 1024;
+/// Names remembered; past it the oldest are forgotten.
+pub const RESOLVER_CACHE: usize = 1024;
+/// How long a found address is believed.
+pub const RESOLVED_FOR: Duration = Duration::from_secs(30);
+/// How long a failure is believed, so that a retry does not hammer the name server.
+pub const UNRESOLVED_FOR: Duration = Duration::from_secs(2);
+/// Addresses of one name that are tried.
+pub const ADDRESSES_PER_NAME: usize = 8;

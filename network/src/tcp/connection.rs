@@ -1,0 +1,569 @@
+//! What a handler can do with its connection.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::limiter::Pass;
+use super::queue::{FileRange, Queue, Spares};
+use super::{CloseReason, Handler, Options};
+use crate::event_loop::{EventLoop, SourceId};
+use crate::timer::{Timer, TimerId};
+use crate::tls::Channel;
+use crate::{limits, sys};
+
+/// One TCP or Unix connection, with or without TLS.
+///
+/// A handler gets it with each call. What it queues ([`Connection::send`], [`Connection::send_shared`],
+/// [`Connection::send_file`]) leaves in one gather write when the call returns; what the socket does
+/// not take waits and follows by itself. [`Connection::send_now`], [`Connection::gather`] and
+/// [`Connection::gather_file`] write at once, for producers that keep no queue.
+pub struct Connection {
+    pub(super) fd: OwnedFd,
+    pub(super) id: SourceId,
+    pub(super) phase: Phase,
+    pub(super) flags: Flags,
+    pub(super) dead: Option<CloseReason>,
+    /// Lent by the loop while there is something to send, so that an idle connection has none.
+    pub(super) queue: Option<Box<Queue>>,
+    /// What the handler left unconsumed.
+    pub(super) rest: Vec<u8>,
+    pub(super) tls: Option<Box<Channel>>,
+    pub(super) options: Rc<Options>,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) pass: Option<Pass>,
+    /// The handler that takes over when the present one returns.
+    pub(super) next: Option<Box<dyn Handler>>,
+    pub(super) detach: Option<DetachTo>,
+    /// The one timer behind idle, stall, linger and handshake bounds, and when it fires. It is not
+    /// moved when a bound is extended: when it fires too early it is started anew.
+    pub(super) timer: Option<(TimerId, Instant)>,
+    /// The end of the handshake or of lingering.
+    pub(super) deadline: Option<Instant>,
+    pub(super) last_received: Instant,
+    pub(super) last_progress: Instant,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+}
+
+pub(super) type DetachTo = Box<dyn FnOnce(&mut EventLoop, Detached)>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Not yet told to the handler: just made, or in its TLS handshake.
+    Opening,
+    Open,
+    /// Closing gracefully: the queue empties, then comes the FIN.
+    Closing,
+    /// The FIN is sent; what the peer still says is discarded until it closes too.
+    Lingering,
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub(super) struct Flags {
+    /// Named in the loop's due list.
+    pub due: bool,
+    /// The peer's end of file was read.
+    pub peer_ended: bool,
+    pub paused: bool,
+    /// Something may wait in the kernel although no edge will tell.
+    pub unread: bool,
+    /// The handler has to see the rest again: it paused before it was done with it.
+    pub redeliver: bool,
+    /// The socket was full; the kernel will tell when it has room.
+    pub blocked: bool,
+    pub congested: bool,
+    /// A direct write found no room.
+    pub wants_room: bool,
+    pub half_close: bool,
+    pub half_closed: bool,
+}
+
+impl Connection {
+    pub(super) fn new(fd: OwnedFd, id: SourceId, options: Rc<Options>, now: Instant) -> Self {
+        Self {
+            fd,
+            id,
+            phase: Phase::Opening,
+            flags: Flags::default(),
+            dead: None,
+            queue: None,
+            rest: Vec::new(),
+            tls: None,
+            options,
+            peer: None,
+            pass: None,
+            next: None,
+            detach: None,
+            timer: None,
+            deadline: None,
+            last_received: now,
+            last_progress: now,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    // ---- who ----
+
+    /// The name by which the loop knows this connection.
+    pub fn id(&self) -> SourceId {
+        self.id
+    }
+
+    /// The peer's address; a Unix peer has none.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// This side's address; a Unix socket has none.
+    pub fn local(&self) -> Option<SocketAddr> {
+        socket2::SockRef::from(&self.fd).local_addr().ok()?.as_socket()
+    }
+
+    /// Bytes received so far, as they came off the socket.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes the kernel has taken so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Bytes queued and not yet taken by the kernel.
+    pub fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.bytes())
+    }
+
+    /// The bounds and options in force.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Protocol agreed on in the TLS handshake (ALPN).
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.alpn()
+    }
+
+    /// The name the TLS client asked for (SNI).
+    pub fn server_name(&self) -> Option<&str> {
+        self.tls.as_ref()?.server_name()
+    }
+
+    /// True where the bytes are encrypted on the wire.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// True from the first call that closes on: nothing sent from now on leaves.
+    pub fn is_closing(&self) -> bool {
+        self.dead.is_some() || matches!(self.phase, Phase::Closing | Phase::Lingering)
+    }
+
+    /// True between [`Handler::congested`] and [`Handler::writable`].
+    pub fn is_congested(&self) -> bool {
+        self.flags.congested
+    }
+
+    /// Why is this peer slow? The kernel's view of a TCP connection.
+    ///
+    /// # Errors
+    /// It is a Unix socket.
+    pub fn tcp_info(&self) -> io::Result<TcpInfo> {
+        let info = sys::tcp_info(self.fd.as_fd())?;
+        Ok(TcpInfo {
+            round_trip: Duration::from_micros(info.tcpi_rtt.into()),
+            round_trip_variation: Duration::from_micros(info.tcpi_rttvar.into()),
+            retransmits: info.tcpi_total_retrans,
+            congestion_window: u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss),
+            in_flight: u64::from(info.tcpi_unacked) * u64::from(info.tcpi_snd_mss),
+            unsent: sys::unsent(self.fd.as_fd())? as u64,
+        })
+    }
+
+    // ---- sending ----
+
+    /// Queues a copy of `bytes`. For small things: heads, replies, control messages.
+    pub fn send(&mut self, bytes: &[u8]) {
+        if let Some(queue) = self.open_queue() {
+            queue.copy(bytes);
+            self.check_queue();
+        }
+    }
+
+    /// Queues what `write` appends; spares the copy of [`Connection::send`].
+    pub fn compose(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(queue) = self.open_queue() {
+            queue.compose(write);
+            self.check_queue();
+        }
+    }
+
+    /// Queues shared bytes without copying them.
+    pub fn send_shared(&mut self, bytes: Bytes) {
+        if let Some(queue) = self.open_queue() {
+            queue.share(bytes);
+            self.check_queue();
+        }
+    }
+
+    /// Queues a range of a file; the kernel sends it without a copy (`sendfile`).
+    pub fn send_file(&mut self, range: FileRange) {
+        if let Some(queue) = self.open_queue() {
+            queue.file(range);
+            self.check_queue();
+        }
+    }
+
+    /// Writes at once from the caller's memory, in one system call; only what the socket does not take
+    /// is copied and queued. Goes behind what is queued already.
+    pub fn send_now(&mut self, bytes: &[u8]) {
+        let taken = self.gather(&[IoSlice::new(bytes)]);
+        self.flags.wants_room = false;
+        if let Some(left) = bytes.get(taken..) {
+            self.send(left);
+        }
+    }
+
+    /// Writes slices at once, in one system call, and keeps nothing: returns how many bytes were taken.
+    /// Where that is less than all of them the socket is full (or something is queued before them, or
+    /// the connection is closing), and [`Handler::writable`] is called when it has room.
+    pub fn gather(&mut self, slices: &[IoSlice<'_>]) -> usize {
+        if !self.may_write() {
+            return 0;
+        }
+        if self.tls.is_some() {
+            return self.gather_tls(slices);
+        }
+        let fd = self.fd.as_fd();
+        let result = match slices {
+            [only] => sys::send(fd, only),
+            _ => sys::send_gather(fd, slices),
+        };
+        let asked = slices.iter().take(limits::IOV_MAX).map(|slice| slice.len()).sum();
+        self.wrote(asked, result)
+    }
+
+    /// Writes a range of a file at once, by `sendfile`, and keeps nothing; returns as
+    /// [`Connection::gather`] does. Over TLS the range is read and encrypted.
+    pub fn gather_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: usize) -> usize {
+        if len == 0 || !self.may_write() {
+            return 0;
+        }
+        if self.tls.is_some() {
+            let mut piece = vec![0; len.min(limits::TLS_AHEAD)];
+            return match sys::read_at(file, &mut piece, offset) {
+                Ok(n) => self.gather_tls(&[IoSlice::new(piece.get(..n).unwrap_or(&[]))]),
+                Err(error) => self.wrote(len, Err(error)),
+            };
+        }
+        let result = sys::send_file(self.fd.as_fd(), file, offset, len);
+        self.wrote(len, result)
+    }
+
+    fn may_write(&mut self) -> bool {
+        let may = self.phase == Phase::Open && self.dead.is_none() && !self.flags.half_close;
+        if may && (self.flags.blocked || self.queued() > 0) {
+            self.flags.wants_room = true;
+            return false;
+        }
+        may
+    }
+
+    fn wrote(&mut self, asked: usize, result: io::Result<usize>) -> usize {
+        let sent = match result {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => {
+                self.dead = Some(CloseReason::of(error));
+                return 0;
+            }
+        };
+        self.sent += sent as u64;
+        if sent < asked {
+            self.flags.blocked = true;
+            self.flags.wants_room = true;
+        }
+        sent
+    }
+
+    fn gather_tls(&mut self, slices: &[IoSlice<'_>]) -> usize {
+        let Some(tls) = self.tls.as_mut() else { return 0 };
+        let mut taken = 0;
+        for slice in slices {
+            let mut left: &[u8] = slice;
+            while !left.is_empty() {
+                let n = tls.encrypt(left);
+                taken += n;
+                left = left.get(n..).unwrap_or(&[]);
+                match tls.send(self.fd.as_fd(), &mut self.sent) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.flags.blocked = true;
+                        self.flags.wants_room = true;
+                        return taken;
+                    }
+                    Err(error) => {
+                        self.dead = Some(CloseReason::of(error));
+                        return 0;
+                    }
+                }
+            }
+        }
+        taken
+    }
+
+    fn open_queue(&mut self) -> Option<&mut Queue> {
+        let open = matches!(self.phase, Phase::Open | Phase::Opening)
+            && self.dead.is_none()
+            && !self.flags.half_close;
+        open.then(|| &mut **self.queue.get_or_insert_default())
+    }
+
+    fn check_queue(&mut self) {
+        let queued = self.queued();
+        if queued > self.options.queue_at_most {
+            self.dead = Some(CloseReason::Overflow(queued));
+        }
+    }
+
+    // ---- receiving ----
+
+    /// Stops reading: what the peer sends fills the kernel's buffers, then stops the peer.
+    pub fn pause(&mut self) {
+        self.flags.paused = true;
+    }
+
+    /// Reads again. What was left unconsumed is delivered again at once.
+    pub fn resume(&mut self) {
+        if self.flags.paused {
+            self.flags.paused = false;
+            self.flags.redeliver = !self.rest.is_empty();
+        }
+    }
+
+    /// True between [`Connection::pause`] and [`Connection::resume`].
+    pub fn is_paused(&self) -> bool {
+        self.flags.paused
+    }
+
+    // ---- time ----
+
+    /// Changes the idle bound.
+    pub fn set_idle(&mut self, idle: Option<Duration>) {
+        if self.options.idle != idle {
+            Rc::make_mut(&mut self.options).idle = idle;
+        }
+    }
+
+    /// Changes the stall bound.
+    pub fn set_stalled(&mut self, stalled: Option<Duration>) {
+        if self.options.stalled != stalled {
+            Rc::make_mut(&mut self.options).stalled = stalled;
+        }
+    }
+
+    /// Changes the bound of what the handler leaves unconsumed.
+    pub fn set_unconsumed(&mut self, most: usize) {
+        if self.options.unconsumed != most {
+            Rc::make_mut(&mut self.options).unconsumed = most;
+        }
+    }
+
+    /// Has [`Handler::timer`] called with `key` after `delay`, unless the connection has ended by then.
+    pub fn start_timer(&mut self, el: &mut EventLoop, delay: Duration, key: u32) -> Timer {
+        el.start_timer(self.id, delay, key & !super::source::OWN_TIMER)
+    }
+
+    // ---- ending ----
+
+    /// Closes gracefully: sends what is queued, then FIN, and waits a bounded time for the peer to
+    /// close its side. Nothing is delivered any more.
+    pub fn close(&mut self) {
+        if matches!(self.phase, Phase::Open | Phase::Opening) {
+            self.phase = Phase::Closing;
+        }
+    }
+
+    /// Sends what is queued, then FIN; the peer may go on sending. Ends when the peer ends.
+    pub fn half_close(&mut self) {
+        self.flags.half_close = true;
+    }
+
+    /// Closes at once; what is queued is lost.
+    pub fn close_now(&mut self) {
+        self.close_because(CloseReason::Local);
+    }
+
+    /// Closes at once with a reason of the caller's choice, which [`Handler::closed`] is told.
+    pub fn close_because(&mut self, reason: CloseReason) {
+        self.dead.get_or_insert(reason);
+    }
+
+    /// Closes at once and tells the peer so by a reset: no state of it stays in the kernel.
+    pub fn reset(&mut self) {
+        // Where the option fails the close is an ordinary one, which is as good.
+        let _ = socket2::SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
+        self.close_now();
+    }
+
+    // ---- handing over ----
+
+    /// Gives the connection to another handler once the present call returns: `opened` is called on
+    /// it, then it gets what the present one leaves unconsumed. The present handler is dropped without
+    /// `closed`.
+    pub fn hand_over(&mut self, next: Box<dyn Handler>) {
+        self.next = Some(next);
+    }
+
+    /// Takes the connection off this loop once the present call returns, with everything that belongs
+    /// to it: `to` gets it and may post it to another loop ([`EventLoop::adopt`]). The handler is
+    /// dropped without `closed`.
+    pub fn detach(&mut self, to: impl FnOnce(&mut EventLoop, Detached) + 'static) {
+        self.detach = Some(Box::new(to));
+    }
+
+    // ---- for the loop ----
+
+    /// True where it was not due before.
+    pub(crate) fn mark_due(&mut self) -> bool {
+        !std::mem::replace(&mut self.flags.due, true)
+    }
+
+    pub(crate) fn lend_queue(&mut self, spares: &mut Spares) {
+        if self.queue.is_none() {
+            self.queue = Some(spares.queue());
+        }
+    }
+
+    /// Sends what is queued; `Ok(false)` where the socket is full.
+    pub(super) fn flush(&mut self, spares: &mut Spares) -> io::Result<bool> {
+        let fd = self.fd.as_fd();
+        let Some(tls) = self.tls.as_mut() else {
+            let Some(queue) = self.queue.as_mut() else { return Ok(true) };
+            let before = queue.bytes();
+            let result = queue.flush(fd);
+            self.sent += (before - queue.bytes()) as u64;
+            return result;
+        };
+        loop {
+            if !tls.send(fd, &mut self.sent)? {
+                return Ok(false);
+            }
+            let Some(queue) = self.queue.as_mut().filter(|_| !tls.is_handshaking()) else {
+                return Ok(true);
+            };
+            let Some(first) = queue.first(&mut spares.scratch)? else { return Ok(true) };
+            let taken = tls.encrypt(first);
+            queue.advance(taken);
+        }
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
+            || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    pub(super) fn shutdown_write(&mut self) {
+        if !self.flags.half_closed {
+            self.flags.half_closed = true;
+            if let Some(tls) = self.tls.as_mut() {
+                tls.say_goodbye();
+                let _ = tls.send(self.fd.as_fd(), &mut self.sent);
+            }
+            // The peer may be gone already; then there is nobody left to tell.
+            let _ = socket2::SockRef::from(&self.fd).shutdown(std::net::Shutdown::Write);
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .field("phase", &self.phase)
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the kernel knows of a TCP connection, as far as it explains a slow peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Smoothed round trip.
+    pub round_trip: Duration,
+    /// How much it varies.
+    pub round_trip_variation: Duration,
+    /// Segments sent again since the connection began.
+    pub retransmits: u32,
+    /// Bytes the network is thought to carry at a time.
+    pub congestion_window: u64,
+    /// Bytes sent and not acknowledged.
+    pub in_flight: u64,
+    /// Bytes in the kernel that have not been sent.
+    pub unsent: u64,
+}
+
+/// A connection between two loops: its socket, its TLS state, and every byte that was on its way in
+/// or out. Dropping it closes the connection.
+pub struct Detached {
+    pub(super) fd: OwnedFd,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) tls: Option<Box<Channel>>,
+    pub(super) rest: Vec<u8>,
+    pub(super) queue: Option<Box<Queue>>,
+    pub(super) options: Options,
+    pub(super) pass: Option<Pass>,
+    pub(super) peer_ended: bool,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+}
+
+impl Detached {
+    /// A connection made elsewhere, about to be adopted. The kernel's options are set from `options`.
+    ///
+    /// # Errors
+    /// The kernel refuses an option.
+    pub fn new(fd: OwnedFd, options: Options) -> io::Result<Self> {
+        let socket = socket2::SockRef::from(&fd);
+        socket.set_nonblocking(true)?;
+        let peer = socket.peer_addr().ok().and_then(|address| address.as_socket());
+        options.apply(fd.as_fd(), peer.is_some())?;
+        Ok(Self::accepted(fd, peer, options))
+    }
+
+    pub(super) fn accepted(fd: OwnedFd, peer: Option<SocketAddr>, options: Options) -> Self {
+        Self {
+            fd,
+            peer,
+            tls: None,
+            rest: Vec::new(),
+            queue: None,
+            options,
+            pass: None,
+            peer_ended: false,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// The peer's address; a Unix peer has none.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The socket, for those who leave this crate; what was received and not consumed comes with it.
+    /// `None` where bytes are still queued or TLS is in between, which a bare socket cannot carry.
+    pub fn into_socket(self) -> Option<(OwnedFd, Vec<u8>)> {
+        let whole = self.tls.is_none() && self.queue.is_none_or(|queue| queue.is_empty());
+        whole.then_some((self.fd, self.rest))
+    }
+}
