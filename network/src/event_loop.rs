@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+pub use mio::Interest;
 use mio::event::Event;
 use mio::unix::SourceFd;
 
@@ -295,17 +296,24 @@ impl EventLoop {
     ///
     /// # Errors
     /// The kernel refuses to watch it (a plain file, or no memory).
-    pub fn add(&mut self, fd: BorrowedFd<'_>, source: Box<dyn Source>) -> io::Result<SourceId> {
-        let id = self.reserve(fd)?;
+    pub fn add(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        source: Box<dyn Source>,
+    ) -> io::Result<SourceId> {
+        let id = self.reserve(fd, interest)?;
         self.fill(id, source);
         Ok(id)
     }
 
     /// First half of [`EventLoop::add`], for sources that want to know their id as they are made.
-    pub(crate) fn reserve(&mut self, fd: BorrowedFd<'_>) -> io::Result<SourceId> {
-        use std::os::fd::AsRawFd;
+    pub(crate) fn reserve(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+    ) -> io::Result<SourceId> {
         let id = SourceId(self.sources.reserve());
-        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
         let raw = fd.as_raw_fd();
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&raw), id.token(), interest)
         {
@@ -329,7 +337,6 @@ impl EventLoop {
 
     /// Stops watching a descriptor that stays open in other hands.
     pub(crate) fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
@@ -514,7 +521,9 @@ impl EventLoop {
         }
         if posted > 0 {
             let stats = &self.shared.stats;
-            stats.tasks.store(stats.tasks.load(Ordering::Relaxed) + posted as u64, Ordering::Relaxed);
+            stats
+                .tasks
+                .store(stats.tasks.load(Ordering::Relaxed) + posted as u64, Ordering::Relaxed);
         }
         for _ in 0..self.deferred.len() {
             let Some(task) = self.deferred.pop_front() else { break };

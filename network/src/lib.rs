@@ -22,6 +22,7 @@
 
 mod event_loop;
 mod handle;
+pub mod http;
 pub mod limits;
 mod resolve;
 mod signal;
@@ -32,8 +33,9 @@ mod tcp;
 mod threads;
 mod timer;
 pub mod tls;
+pub mod udp;
 
-pub use event_loop::{EventLoop, LoopError, Ready, Source, SourceId};
+pub use event_loop::{EventLoop, Interest, LoopError, Ready, Source, SourceId};
 pub use handle::{Handle, LoopEnded};
 pub use resolve::ResolveError;
 pub use signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};

@@ -69,3 +69,18 @@ pub const RESOLVED_FOR: Duration = Duration::from_secs(30);
 pub const UNRESOLVED_FOR: Duration = Duration::from_secs(2);
 /// Addresses of one name that are tried.
 pub const ADDRESSES_PER_NAME: usize = 8;
+
+// ---- HTTP ----
+
+/// Default bound of a request's body.
+pub const HTTP_BODY: u64 = 1024 * 1024;
+/// Default time a client may be silent between two requests.
+pub const HTTP_KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Default time from the first byte of a head to its last.
+pub const HTTP_HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Default time from the end of a head to the end of its body.
+pub const HTTP_BODY_WITHIN: Duration = Duration::from_secs(60);
+/// Default time a reply may be held; below the keep-alive time, which goes on meanwhile.
+pub const HTTP_HELD: Duration = Duration::from_secs(60);
+/// Bytes of further requests that wait behind a held reply.
+pub const HTTP_BEHIND_HELD: usize = 64 * 1024;

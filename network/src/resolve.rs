@@ -67,9 +67,8 @@ impl EventLoop {
         then: impl FnOnce(&mut EventLoop, Result<Vec<SocketAddr>, ResolveError>) + 'static,
     ) {
         let then = move |el: &mut EventLoop, answer: Answer| {
-            let with_port = |ips: Arc<[IpAddr]>| {
-                ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect()
-            };
+            let with_port =
+                |ips: Arc<[IpAddr]>| ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
             then(el, answer.map(with_port));
         };
         if let Ok(ip) = host.parse() {

@@ -34,9 +34,11 @@ impl<T> Slots<T> {
 
     /// Every value that is present, with its key. Lent values are passed over.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
-        self.slots.iter().enumerate().filter(|(_, slot)| slot.value.is_some()).map(|(index, slot)| {
-            Key { index: index as u32, generation: slot.generation }
-        })
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.value.is_some())
+            .map(|(index, slot)| Key { index: index as u32, generation: slot.generation })
     }
 
     /// Reserves a place: the key is valid, its value comes with [`Slots::give_back`].
@@ -63,9 +65,9 @@ impl<T> Slots<T> {
 
     /// True from `reserve` until `remove`, lent or not.
     pub fn contains(&self, key: Key) -> bool {
-        self.slots
-            .get(key.index as usize)
-            .is_some_and(|slot| slot.generation == key.generation && (slot.lent || slot.value.is_some()))
+        self.slots.get(key.index as usize).is_some_and(|slot| {
+            slot.generation == key.generation && (slot.lent || slot.value.is_some())
+        })
     }
 
     /// Takes a value out to work with it while the table itself is being changed.

@@ -101,8 +101,10 @@ impl Threads {
                 Ok(join) => {
                     threads.joins.push(join);
                     // The sender is dropped unused only where the process is ending by a panic.
-                    hear.recv().unwrap_or_else(|_| loop {
-                        std::thread::park();
+                    hear.recv().unwrap_or_else(|_| {
+                        loop {
+                            std::thread::park();
+                        }
                     })
                 }
                 Err(error) => Err(StartError::Thread { index, error }),

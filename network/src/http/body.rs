@@ -4,9 +4,8 @@
 //! slices of that same input, and remembers between calls only where it is in the framing: a
 //! chunk header cut in two by the network costs nothing but a second call.
 
-use super::head::{is_text, is_token};
+use super::lexical::{hex_digit, is_text, is_token};
 use super::status::{HttpError, StatusCode};
-use super::target::hex_digit;
 
 /// Hexadecimal digits in a chunk size; sixteen fill a u64, leading zeros included.
 pub const MAX_CHUNK_SIZE_DIGITS: u8 = 16;

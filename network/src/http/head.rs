@@ -13,12 +13,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::body::BodyFraming;
+use super::lexical::{find_byte, is_token, list_items};
 use super::method::Method;
 use super::status::{HttpError, StatusCode};
 use super::target::{Target, is_host};
 use super::write::ReplyTo;
 
-/// Bytes of a whole head; the remainder a connection keeps while a head is incomplete is not larger.
+/// Bytes of a whole head; what a connection keeps while a head is incomplete is not larger, but for
+/// the empty lines before it.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Bytes of a request target; RFC 9112 3 asks for 8,000 in the request line.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
@@ -155,7 +157,8 @@ impl HeadScan {
         }
         let limit = self.start + MAX_HEAD_BYTES;
         let window = buffer.get(..limit).unwrap_or(buffer);
-        while let Some(offset) = window.get(self.scanned..).and_then(find_lf) {
+        while let Some(offset) = window.get(self.scanned..).and_then(|rest| find_byte(b'\n', rest))
+        {
             let end = self.scanned + offset + 1;
             let lines = window.get(self.start..end).unwrap_or_default();
             if !self.has_start_line && lines.len() > MAX_START_LINE_BYTES {
@@ -173,7 +176,7 @@ impl HeadScan {
             }
         }
         self.scanned = window.len();
-        if !self.has_start_line && window.len() - self.start > MAX_START_LINE_BYTES {
+        if !self.has_start_line && window.len().saturating_sub(self.start) > MAX_START_LINE_BYTES {
             return Err(START_LINE_TOO_LONG);
         }
         if window.len() == limit {
@@ -293,7 +296,7 @@ impl<'h> RequestHead<'h> {
             ));
         }
         let target = Target::parse(method, raw_target)?;
-        let fields = Fields::read(request.headers, version)?;
+        let fields = Fields::read(Kind::Request, request.headers, version)?;
         if fields.host.is_none() && version == Version::Http11 {
             return Err(HttpError::bad_request("a request of HTTP/1.1 without Host"));
         }
@@ -395,7 +398,7 @@ impl<'h> ResponseHead<'h> {
             return Err(HttpError::bad_request("the status is not 100 to 999"));
         };
         let version = version(minor);
-        let fields = Fields::read(response.headers, version)?;
+        let fields = Fields::read(Kind::Response, response.headers, version)?;
         let tunnel = method == Method::Connect && status.is_success();
         let framing = match fields.length {
             _ if method == Method::Head || status.is_bodiless() || tunnel => BodyFraming::None,
@@ -445,7 +448,12 @@ enum Expect {
 }
 
 impl<'h> Fields<'h> {
-    fn read(headers: &[httparse::Header<'h>], version: Version) -> Result<Fields<'h>, HttpError> {
+    fn read(
+        kind: Kind,
+        headers: &[httparse::Header<'h>],
+        version: Version,
+    ) -> Result<Fields<'h>, HttpError> {
+        let is_request = kind == Kind::Request;
         let mut fields = Fields {
             host: None,
             length: None,
@@ -460,8 +468,8 @@ impl<'h> Fields<'h> {
             // The length of the name sorts out nearly all other headers at the price of one jump.
             let (name, value) = (header.name, header.value);
             match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => fields.host(value)?,
-                6 if name.eq_ignore_ascii_case("expect") => fields.expect(value),
+                4 if is_request && name.eq_ignore_ascii_case("host") => fields.host(value)?,
+                6 if is_request && name.eq_ignore_ascii_case("expect") => fields.expect(value),
                 7 if name.eq_ignore_ascii_case("upgrade") => {
                     fields.upgrade = fields.upgrade.or(Some(value));
                 }
@@ -567,11 +575,6 @@ fn offers_websocket(upgrade: &str) -> bool {
     list_items(upgrade.as_bytes()).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// The items of a comma-separated list, without the white space around them.
-fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
 /// What a refused request line or header was, in the words of the peer's operator.
 #[cold]
 fn request_error(error: httparse::Error, head: &[u8]) -> HttpError {
@@ -616,35 +619,6 @@ fn head_error(error: httparse::Error, head: &[u8]) -> HttpError {
             );
         }
     })
-}
-
-/// The place of the first LF, eight bytes at a time.
-fn find_lf(bytes: &[u8]) -> Option<usize> {
-    const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    const LINE_FEEDS: u64 = 0x0a0a_0a0a_0a0a_0a0a;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        // A byte that equals LF becomes zero; adding carries into the high bit of any other.
-        let differs = u64::from_le_bytes(*word) ^ LINE_FEEDS;
-        let found = !(((differs & LOW_BITS) + LOW_BITS) | differs | LOW_BITS);
-        if found != 0 {
-            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
-        }
-    }
-    let at = tail.iter().position(|byte| *byte == b'\n')?;
-    Some(words.len() * 8 + at)
-}
-
-/// True for the bytes a header value may hold: no control byte but the tabulator.
-#[inline]
-pub(super) fn is_text(byte: u8) -> bool {
-    (byte >= 0x20 && byte != 0x7f) || byte == b'\t'
-}
-
-/// True for the bytes a header name is made of (`tchar`, RFC 9110 5.6.2).
-#[inline]
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

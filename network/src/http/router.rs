@@ -46,7 +46,8 @@ struct Route<T> {
 
 #[derive(Debug)]
 struct Node<T> {
-    literals: HashMap<Box<str>, usize>,
+    /// Looked through one by one: behind one segment there are few.
+    literals: Vec<(Box<str>, usize)>,
     param: Option<usize>,
     /// For a path that ends here.
     end: Endpoint<T>,
@@ -140,7 +141,10 @@ impl<T> Router<T> {
             at = match Segment::read(segment) {
                 Segment::Rest(_) => return &mut self.nodes[at].rest,
                 Segment::Param(_) => *node.param.get_or_insert(next),
-                Segment::Literal(text) => *node.literals.entry(text.into()).or_insert(next),
+                Segment::Literal(text) => node.literal(text).unwrap_or_else(|| {
+                    node.literals.push((text.into(), next));
+                    next
+                }),
             };
             if at == next {
                 self.nodes.push(Node::new());
@@ -183,8 +187,8 @@ impl<T> Router<T> {
             Some((segment, after)) => (segment, Some(after)),
             None => (path, None),
         };
-        if let Some(literal) = node.literals.get(segment) {
-            let found = self.descend(*literal, after, values);
+        if let Some(literal) = node.literal(segment) {
+            let found = self.descend(literal, after, values);
             if found.is_some() {
                 return found;
             }
@@ -260,7 +264,13 @@ impl<T> Endpoint<T> {
 
 impl<T> Node<T> {
     fn new() -> Node<T> {
-        Node { literals: HashMap::new(), param: None, end: Endpoint::new(), rest: Endpoint::new() }
+        Node { literals: Vec::new(), param: None, end: Endpoint::new(), rest: Endpoint::new() }
+    }
+
+    /// The node behind this literal segment.
+    fn literal(&self, segment: &str) -> Option<usize> {
+        let mut literals = self.literals.iter();
+        literals.find(|(text, _)| **text == *segment).map(|(_, node)| *node)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::lexical::{ByteSet, find_byte, hex_digit};
 use super::method::Method;
 use super::status::HttpError;
 
@@ -97,23 +98,18 @@ impl<'a> Target<'a> {
         authority: Option<&'a str>,
         raw: &'a str,
     ) -> Result<Target<'a>, HttpError> {
-        let mut question = None;
-        for (index, byte) in raw.bytes().enumerate() {
-            match byte {
-                b'?' if question.is_none() => question = Some(index),
-                b'#' => {
-                    return Err(HttpError::bad_request(
-                        "the request target holds a fragment (#), which clients keep to themselves",
-                    ));
-                }
-                0x21..=0x7e => {}
-                _ => {
-                    return Err(HttpError::bad_request(
-                        "the request target holds a byte that has to be percent-encoded",
-                    ));
-                }
-            }
+        // Without an early exit, so that the compiler makes vector instructions of it.
+        let clean = raw
+            .bytes()
+            .fold(true, |clean, byte| clean & (byte > b' ') & (byte < 0x7f) & (byte != b'#'));
+        if !clean {
+            return Err(HttpError::bad_request(if raw.contains('#') {
+                "the request target holds a fragment (#), which clients keep to themselves"
+            } else {
+                "the request target holds a byte that has to be percent-encoded"
+            }));
         }
+        let question = find_byte(b'?', raw.as_bytes());
         let (path, query) = match question.and_then(|at| raw.split_at_checked(at)) {
             Some((path, query)) => (path, query.get(1..)),
             None => (raw, None),
@@ -127,10 +123,8 @@ impl<'a> Target<'a> {
 /// Narrower than the grammar: userinfo and commas are refused, which no host has and which make
 /// two readers see two hosts.
 pub fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']' | b'%')
-    })
+    const HOST: ByteSet = ByteSet::alphanumeric_and(b"-._~:[]%");
+    host.iter().all(|byte| HOST.contains(*byte))
 }
 
 /// The parameters of a query, `name=value` joined by `&`, one after the other.
@@ -321,16 +315,6 @@ impl Iterator for Bytes<'_> {
             b'+' if self.plus == Plus::Space => Ok(b' '),
             byte => Ok(byte),
         })
-    }
-}
-
-/// The value of one hexadecimal digit.
-pub(super) fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
     }
 }
 

@@ -268,6 +268,11 @@ impl Connection {
         self.wrote(len, result)
     }
 
+    /// Has [`Handler::writable`] called once everything queued is with the kernel.
+    pub fn want_room(&mut self) {
+        self.flags.wants_room = true;
+    }
+
     fn may_write(&mut self) -> bool {
         let may = self.phase == Phase::Open && self.dead.is_none() && !self.flags.half_close;
         if may && (self.flags.blocked || self.queued() > 0) {
@@ -347,6 +352,11 @@ impl Connection {
             self.flags.paused = false;
             self.flags.redeliver = !self.rest.is_empty();
         }
+    }
+
+    /// Shows the handler once more what it left unconsumed: something it waited for has happened.
+    pub fn ask_again(&mut self) {
+        self.flags.redeliver = !self.rest.is_empty();
     }
 
     /// True between [`Connection::pause`] and [`Connection::resume`].

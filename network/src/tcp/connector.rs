@@ -12,7 +12,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::connection::Detached;
 use super::{Backoff, Endpoint, Handler, Options};
-use crate::event_loop::{EventLoop, Ready, Source, SourceId};
+use crate::event_loop::{EventLoop, Interest, Ready, Source, SourceId};
 use crate::limits;
 use crate::resolve::ResolveError;
 use crate::timer::Timer;
@@ -184,10 +184,7 @@ impl EventLoop {
     pub fn connect(
         &mut self,
         connect: Connect,
-        then: impl FnOnce(
-            &mut EventLoop,
-            Result<Connected, ConnectError>,
-        ) -> Option<Box<dyn Handler>>
+        then: impl FnOnce(&mut EventLoop, Result<Connected, ConnectError>) -> Option<Box<dyn Handler>>
         + 'static,
     ) -> Connecting {
         let job = Rc::new(RefCell::new(Job {
@@ -249,7 +246,7 @@ fn call_next(el: &mut EventLoop, job: &Rc<RefCell<Job>>, mut last: ConnectCause)
             return failed(el, job, last);
         };
         let called = call(&address, &this.connect).and_then(|socket| {
-            let id = el.reserve(socket.as_fd())?;
+            let id = el.reserve(socket.as_fd(), Interest::READABLE | Interest::WRITABLE)?;
             Ok((id, socket))
         });
         match called {

@@ -78,6 +78,12 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+impl From<([u8; 4], u16)> for Endpoint {
+    fn from(address: ([u8; 4], u16)) -> Self {
+        Self::Ip(address.into())
+    }
+}
+
 /// From how far away an address can be reached. Access rules and SSRF guards ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {

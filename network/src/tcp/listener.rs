@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::connection::Detached;
 use super::{Endpoint, Handler, Limiter, Options};
-use crate::event_loop::{EventLoop, Ready, Source, SourceId};
+use crate::event_loop::{EventLoop, Interest, Ready, Source, SourceId};
 use crate::handle::Handle;
 use crate::tls::TlsServer;
 use crate::{limits, sys};
@@ -287,16 +287,10 @@ impl EventLoop {
     }
 
     fn add_listener(&mut self, bound: Bound, take: Take) -> io::Result<SourceId> {
-        let id = self.reserve(bound.fd.as_fd())?;
+        let id = self.reserve(bound.fd.as_fd(), Interest::READABLE)?;
         let options = Rc::new(bound.listen.options.clone());
-        let listener = Listener {
-            bound,
-            options,
-            take,
-            paused: false,
-            starved: false,
-            shortage_told: false,
-        };
+        let listener =
+            Listener { bound, options, take, paused: false, starved: false, shortage_told: false };
         self.fill(id, Box::new(listener));
         Ok(id)
     }

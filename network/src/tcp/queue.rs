@@ -114,7 +114,9 @@ impl Queue {
                 _ => self.gather(socket),
             };
             let sent = match result {
-                Ok(0) => return Err(io::Error::other("the file ended before the range to be sent")),
+                Ok(0) => {
+                    return Err(io::Error::other("the file ended before the range to be sent"));
+                }
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::connection::{Detached, Phase};
 use super::{CloseReason, Connection, Handler, Options};
-use crate::event_loop::{EventLoop, Ready, Source, SourceId};
+use crate::event_loop::{EventLoop, Interest, Ready, Source, SourceId};
 use crate::{limits, sys};
 
 /// The bit that tells a connection's own timer from its handler's.
@@ -448,7 +448,7 @@ impl EventLoop {
         options: Rc<Options>,
         handler: Box<dyn Handler>,
     ) -> io::Result<SourceId> {
-        let id = self.reserve(from.fd.as_fd())?;
+        let id = self.reserve(from.fd.as_fd(), Interest::READABLE | Interest::WRITABLE)?;
         let mut conn = Connection::new(from.fd, id, options, self.now());
         conn.peer = from.peer;
         conn.pass = from.pass;

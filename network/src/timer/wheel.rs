@@ -60,10 +60,7 @@ struct List {
     tail: u32,
 }
 
-const EMPTY: List = List {
-    head: NIL,
-    tail: NIL,
-};
+const EMPTY: List = List { head: NIL, tail: NIL };
 
 /// Timers in the order of their deadlines; starting and cancelling one takes
 /// constant time, however many are pending.
@@ -160,11 +157,7 @@ impl<T> Wheel<T> {
     ///
     /// With 2^32 - 1 timers pending.
     pub fn insert(&mut self, deadline: u64, value: T) -> TimerId {
-        let place = if deadline <= self.limit {
-            LATE
-        } else {
-            self.place_of(deadline)
-        };
+        let place = if deadline <= self.limit { LATE } else { self.place_of(deadline) };
         let deadline = deadline.max(self.limit);
         let (index, generation) = match self.entries.get_mut(self.free as usize) {
             Some(entry) => {
@@ -224,11 +217,7 @@ impl<T> Wheel<T> {
     pub fn next_deadline(&self) -> Option<u64> {
         let wheel = self.earliest().map(|place| {
             let List { head, tail } = self.lists[place];
-            if head == tail {
-                self.entries[head as usize].deadline
-            } else {
-                self.start_of(place)
-            }
+            if head == tail { self.entries[head as usize].deadline } else { self.start_of(place) }
         });
         let late = (self.levels & !WHEEL != 0).then_some(self.limit);
         match (wheel, late) {
@@ -364,9 +353,7 @@ impl<T> Wheel<T> {
 
     /// Takes an entry out of its list.
     fn unlink(&mut self, index: u32) {
-        let Entry {
-            prev, next, place, ..
-        } = self.entries[index as usize];
+        let Entry { prev, next, place, .. } = self.entries[index as usize];
         let place = usize::from(place);
         if prev == NIL && next == NIL {
             self.clear(place);
@@ -424,9 +411,7 @@ mod tests {
 
     /// Pops a whole turn.
     fn turn<T>(wheel: &mut Wheel<T>, now: u64) -> Vec<T> {
-        std::iter::from_fn(|| wheel.pop_due(now))
-            .map(|(_, value)| value)
-            .collect()
+        std::iter::from_fn(|| wheel.pop_due(now)).map(|(_, value)| value).collect()
     }
 
     /// Every list against the bits, the places and the free list.
@@ -499,19 +484,7 @@ mod tests {
 
     #[test]
     fn a_timer_is_due_at_its_tick_and_not_before() {
-        for deadline in [
-            1,
-            63,
-            64,
-            65,
-            4095,
-            4096,
-            HOUR,
-            DAYS_30,
-            1 << 36,
-            1 << 60,
-            u64::MAX,
-        ] {
+        for deadline in [1, 63, 64, 65, 4095, 4096, HOUR, DAYS_30, 1 << 36, 1 << 60, u64::MAX] {
             let mut wheel = Wheel::new();
             let id = wheel.insert(deadline, deadline);
             assert_eq!(wheel.deadline(id), Some(deadline));
@@ -526,10 +499,7 @@ mod tests {
     fn one_deadline_keeps_the_order_of_insertion_through_all_levels() {
         let mut wheel = Wheel::new();
         let deadline = DAYS_30 + 7;
-        for (order, now) in [0, 1, HOUR, DAYS_30 - 5000, DAYS_30, deadline - 1]
-            .iter()
-            .enumerate()
-        {
+        for (order, now) in [0, 1, HOUR, DAYS_30 - 5000, DAYS_30, deadline - 1].iter().enumerate() {
             assert!(wheel.pop_due(*now).is_none());
             wheel.insert(deadline, order);
             check(&wheel);
@@ -681,12 +651,7 @@ mod tests {
         assert_eq!(used, kept.index as usize + 1);
         let again: Vec<_> = (0..1_000).map(|i| wheel.insert(i, i)).collect();
         assert!(stale.iter().all(|id| wheel.cancel(*id).is_none()));
-        assert!(
-            again
-                .iter()
-                .chain(&ids)
-                .all(|id| wheel.cancel(*id).is_some())
-        );
+        assert!(again.iter().chain(&ids).all(|id| wheel.cancel(*id).is_some()));
         wheel.shrink_to_fit();
         assert_eq!(wheel.entries.capacity(), 0);
     }

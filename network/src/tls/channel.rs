@@ -59,8 +59,10 @@ impl Channel {
         let mut goodbye = false;
         while !cipher.is_empty() && !goodbye {
             let read = self.0.read_tls(&mut cipher).map_err(CloseReason::of)?;
-            let state =
-                self.0.process_new_packets().map_err(|error| CloseReason::Tls(error.to_string()))?;
+            let state = self
+                .0
+                .process_new_packets()
+                .map_err(|error| CloseReason::Tls(error.to_string()))?;
             let waiting = state.plaintext_bytes_to_read();
             if waiting > 0 {
                 let at = plain.len();

@@ -3,4 +3,8 @@ use super::{Channel, TlsError};
 /// x
 #[derive(Clone, Debug)]
 pub struct TlsServer;
-impl TlsServer { pub(crate) fn channel(&self) -> Result<Channel, TlsError> { Err(TlsError::Name(String::new())) } }
+impl TlsServer {
+    pub(crate) fn channel(&self) -> Result<Channel, TlsError> {
+        Err(TlsError::Name(String::new()))
+    }
+}

@@ -1,0 +1,17 @@
+//! The `network` crate over real sockets: one behaviour per file.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod backpressure;
+mod bad_days;
+mod connector;
+mod event_loop;
+mod limits;
+mod listener;
+mod support;
+mod tasks;
+mod threads;
+mod timers;
+mod tls;
+mod transfer;
+mod udp;
