@@ -18,6 +18,7 @@ use crate::resolve::Waiting;
 use crate::slots::{Key, Slots};
 use crate::tcp::{Connection, Spares};
 use crate::timer::Timers;
+use crate::udp::{self, UdpSocket};
 
 /// Something the loop watches: a descriptor and what to do when it is ready.
 ///
@@ -60,6 +61,11 @@ pub trait Source {
 
     /// The connection inside, for sources that are one.
     fn connection(&mut self) -> Option<&mut Connection> {
+        None
+    }
+
+    /// The UDP socket inside, for sources that are one.
+    fn udp_socket(&mut self) -> Option<&mut UdpSocket> {
         None
     }
 }
@@ -172,6 +178,8 @@ pub struct EventLoop {
     /// The receive buffer that all connections share. Lent out while a handler looks into it.
     pub(crate) input: Vec<u8>,
     pub(crate) spares: Spares,
+    /// What the UDP sockets of this loop share.
+    pub(crate) datagrams: udp::Shared,
     names: Waiting,
     names_asked: u64,
     _on_one_thread: PhantomData<*const ()>,
@@ -212,6 +220,7 @@ impl EventLoop {
             random: seed(),
             input: vec![0; limits::READ_CHUNK],
             spares: Spares::default(),
+            datagrams: udp::Shared::default(),
             names: Waiting::new(),
             names_asked: 0,
             _on_one_thread: PhantomData,
@@ -335,6 +344,16 @@ impl EventLoop {
         id
     }
 
+    /// Changes what a descriptor is watched for. Where it is ready for that, the kernel says so.
+    pub(crate) fn rewatch(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        id: SourceId,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.poll.registry().reregister(&mut SourceFd(&fd.as_raw_fd()), id.token(), interest)
+    }
+
     /// Stops watching a descriptor that stays open in other hands.
     pub(crate) fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
@@ -380,6 +399,17 @@ impl EventLoop {
         Some(connection)
     }
 
+    /// A UDP socket of this loop, to send from it or close it. What was asked of it is carried out at
+    /// the end of the turn. `None` where it is gone, and for the socket whose handler is running: that
+    /// one has itself in its hand.
+    pub fn udp(&mut self, id: SourceId) -> Option<&mut UdpSocket> {
+        let socket = self.sources.get_mut(id.0)?.udp_socket()?;
+        if socket.mark_due() {
+            self.due.push(id);
+        }
+        Some(socket)
+    }
+
     /// The ids of all sources, for pushes to everybody.
     pub fn ids(&self) -> Vec<SourceId> {
         self.sources.keys().map(SourceId).collect()
@@ -392,10 +422,14 @@ impl EventLoop {
 
     /// Has [`Source::due`] called at the end of this turn, or of the next where this one is ending.
     /// For a connection this calls [`crate::Handler::due`]: it is how a new frame wakes a dormant
-    /// player. Naming a connection twice in a turn calls it once.
+    /// player. Naming a connection twice in a turn calls it once. For a UDP socket it is
+    /// [`udp::Handler::due`].
     pub fn mark_due(&mut self, id: SourceId) {
         let wanted = match self.sources.get_mut(id.0) {
-            Some(source) => source.connection().is_none_or(Connection::mark_due),
+            Some(source) => match source.connection() {
+                Some(connection) => connection.mark_due(),
+                None => source.udp_socket().is_none_or(UdpSocket::mark_due),
+            },
             // The source that is running right now names itself.
             None => self.sources.contains(id.0),
         };

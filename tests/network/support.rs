@@ -1,15 +1,18 @@
 //! What the tests of this binary share: bounded waiting, processes of their own, scratch paths.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use network::{EventLoop, Timer};
+use network::{EventLoop, Interest, Ready, Source, SourceId, Timer};
 
 /// Turns the loop until `done` says so. Panics where the loop stops or `limit` passes before.
 ///
@@ -64,6 +67,71 @@ pub fn one_at_a_time() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::new(());
     // A test that failed with the lock in its hand leaves nothing behind that matters to the next.
     LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A pair of connected sockets that do not block.
+pub fn socket_pair() -> (UnixStream, UnixStream) {
+    let (here, there) = UnixStream::pair().expect("descriptors are left");
+    here.set_nonblocking(true).expect("a socket can do without blocking");
+    there.set_nonblocking(true).expect("a socket can do without blocking");
+    (here, there)
+}
+
+/// Watches a socket for reading, with a closure in the place of a [`Source`] of one's own.
+pub fn watch(
+    el: &mut EventLoop,
+    socket: UnixStream,
+    run: impl FnMut(&UnixStream, &mut EventLoop, SourceId) + 'static,
+) -> SourceId {
+    struct Watched<F> {
+        socket: Rc<UnixStream>,
+        run: F,
+    }
+    impl<F: FnMut(&UnixStream, &mut EventLoop, SourceId)> Source for Watched<F> {
+        fn ready(&mut self, el: &mut EventLoop, id: SourceId, _: Ready) {
+            (self.run)(&self.socket, el, id);
+        }
+    }
+    let socket = Rc::new(socket);
+    let source = Box::new(Watched { socket: Rc::clone(&socket), run });
+    el.add(socket.as_fd(), Interest::READABLE, source).expect("a socket can be watched")
+}
+
+/// Takes off everything that waits on a socket; returns how much it was.
+pub fn read_all(mut socket: &UnixStream) -> usize {
+    let mut buffer = [0; 4096];
+    let mut total = 0;
+    loop {
+        match socket.read(&mut buffer) {
+            Ok(0) => return total,
+            Ok(n) => total += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return total,
+            Err(error) => panic!("a socket pair fails to read: {error}"),
+        }
+    }
+}
+
+/// Counts how many of the tokens it gave out have been dropped.
+#[derive(Clone, Default)]
+pub struct Drops(Arc<AtomicUsize>);
+
+/// Counted by its [`Drops`] when it is dropped.
+pub struct Token(Arc<AtomicUsize>);
+
+impl Drops {
+    pub fn token(&self) -> Token {
+        Token(Arc::clone(&self.0))
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 const ALONE: &str = "WEIR_TEST_ALONE";

@@ -1,7 +1,7 @@
 //! Accepting connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Listen {
             ListenError { endpoint: endpoint.clone(), error, hint }
         };
         let address = match endpoint {
-            Endpoint::Ip(address) => SockAddr::from(*address),
+            Endpoint::Ip(address) => SockAddr::from(without_v6(*address)),
             Endpoint::Unix(path) => {
                 remove_dead_socket(path);
                 SockAddr::unix(path).map_err(failed)?
@@ -177,6 +177,16 @@ impl Listen {
         };
         open().map_err(failed)
     }
+}
+
+/// "All addresses" means all IPv4 addresses on a machine without IPv6.
+fn without_v6(address: SocketAddr) -> SocketAddr {
+    let all = address.is_ipv6() && address.ip().is_unspecified();
+    let none = || {
+        Socket::new(Domain::IPV6, Type::STREAM, None)
+            .is_err_and(|error| error.raw_os_error() == Some(libc::EAFNOSUPPORT))
+    };
+    if all && none() { (Ipv4Addr::UNSPECIFIED, address.port()).into() } else { address }
 }
 
 /// A socket file whose server is gone keeps its name; nobody answers there.

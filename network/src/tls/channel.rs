@@ -1,10 +1,11 @@
 //! One TLS session, driven by a connection: ciphertext in, plaintext out, and the other way round.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::os::fd::BorrowedFd;
 
 use rustls::{Connection, ServerConnection};
 
+use super::explain::explain;
 use crate::tcp::CloseReason;
 use crate::{limits, sys};
 
@@ -54,28 +55,38 @@ impl Channel {
         Ok(true)
     }
 
-    /// Takes ciphertext and appends what it says to `plain`. `Ok(true)`: the peer said goodbye.
+    /// Takes ciphertext and appends what it says to `plain`, also what came before an error.
+    /// `Ok(true)`: the peer said goodbye.
     pub fn receive(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) -> Result<bool, CloseReason> {
-        let mut goodbye = false;
-        while !cipher.is_empty() && !goodbye {
-            let read = self.0.read_tls(&mut cipher).map_err(CloseReason::of)?;
-            let state = self
-                .0
-                .process_new_packets()
-                .map_err(|error| CloseReason::Tls(error.to_string()))?;
-            let waiting = state.plaintext_bytes_to_read();
-            if waiting > 0 {
-                let at = plain.len();
-                plain.resize(at + waiting, 0);
-                let space = plain.get_mut(at..).unwrap_or(&mut []);
-                self.0.reader().read_exact(space).map_err(CloseReason::of)?;
+        loop {
+            let handshaking = self.0.is_handshaking();
+            // Rustls takes a few KiB at a time and nothing after a goodbye.
+            let taken = self.0.read_tls(&mut cipher).map_err(|error| {
+                CloseReason::Tls(format!("the peer breaks the protocol ({error})"))
+            })?;
+            let state = self.0.process_new_packets();
+            self.take_plain(plain);
+            let state = state.map_err(|error| CloseReason::Tls(explain(&error, handshaking)))?;
+            if state.peer_has_closed() {
+                return Ok(true);
             }
-            goodbye = state.peer_has_closed();
-            if read == 0 && waiting == 0 {
-                break;
+            if cipher.is_empty() || taken == 0 {
+                return Ok(false);
             }
         }
-        Ok(goodbye)
+    }
+
+    fn take_plain(&mut self, plain: &mut Vec<u8>) {
+        let mut reader = self.0.reader();
+        // The error is "would block": there is no more.
+        while let Ok(chunk) = reader.fill_buf() {
+            let len = chunk.len();
+            if len == 0 {
+                break;
+            }
+            plain.extend_from_slice(chunk);
+            reader.consume(len);
+        }
     }
 
     pub fn say_goodbye(&mut self) {

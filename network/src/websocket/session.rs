@@ -574,12 +574,12 @@ mod tests {
         let limits = Limits { message: 20, frame: 10, pieces: 3, kept: 16 };
         let run = |frames: &[Vec<u8>]| {
             let mut session = Session::client(limits, [0; 32]);
-            let mut last = Ok(0);
+            let mut last = 0;
             for frame in frames {
-                last = session.feed(frame);
+                last = session.feed(frame)?;
                 session.poll();
             }
-            last
+            Ok(last)
         };
         assert_eq!(run(&[frame(0x82, &[0; 10])]), Ok(12));
         let error = Error::FrameTooBig { len: 11, limit: 10 };
@@ -592,8 +592,14 @@ mod tests {
         assert_eq!(error.close_code(), CloseCode::TOO_BIG);
         let empty = frame(0x00, b"");
         let error = Error::TooManyPieces(3);
-        assert_eq!(run(&[frame(0x02, b""), empty.clone(), empty.clone(), empty]), Err(error));
+        assert_eq!(
+            run(&[frame(0x02, b""), empty.clone(), empty.clone(), empty.clone()]),
+            Err(error)
+        );
         assert_eq!(error.close_code(), CloseCode::POLICY);
+        let three = [frame(0x02, b""), empty.clone(), frame(0x80, b"")];
+        let twice = [three.clone(), three].concat();
+        assert_eq!(run(&twice), Ok(2), "each message counts its own");
         let huge = [&[0x82, 127][..], &(u64::MAX >> 1).to_be_bytes()].concat();
         assert!(matches!(run(&[huge]), Err(Error::FrameTooBig { .. })));
     }
@@ -625,6 +631,7 @@ mod tests {
         let large = [&[0x82, 126, 0xff, 0xff][..], &[2; 65535]].concat();
         drive(&mut session, &small, small.len());
         let warm = session.held();
+        assert!(warm >= before + small.len(), "{warm} against {before}");
         for _ in 0..10 {
             drive(&mut session, &small, small.len());
             assert_eq!(session.held(), warm, "the room is used again");
@@ -666,6 +673,7 @@ mod tests {
     fn a_close_sent_first_still_delivers_what_was_under_way() {
         let mut session = client();
         let mut out = Vec::new();
+        drive(&mut session, &frame(0x89, b"unanswered"), 20);
         let sender = session.sender();
         sender.close(CloseCode::GOING_AWAY, "", &mut out).unwrap();
         out.clear();

@@ -391,7 +391,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn noise_is_judged_as_tungstenite_judges_it(frames in noise()) {
@@ -401,7 +401,9 @@ proptest! {
         let ours = drive(&mut session, &bytes, &mut got);
         // What only this side refuses, by the letter of the RFC: close codes and reasons; tungstenite
         // takes more codes.
-        prop_assume!(!matches!(ours, Err(Error::Close(_))));
+        if matches!(ours, Err(Error::Close(_))) {
+            return Ok(());
+        }
         let (expected, theirs) = oracle_reads(&mut oracle(Role::Server, bytes, usize::MAX));
         prop_assert_eq!(got, expected);
         prop_assert_eq!(ours.is_err(), theirs.is_some(), "{:?} {:?}", ours, theirs);

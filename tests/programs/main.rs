@@ -1,0 +1,8 @@
+//! The programs of the workspace as a user runs them: one behaviour per file.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod command_line;
+mod examples;
+mod serve;
+mod system_calls;
