@@ -17,7 +17,7 @@ use crate::limits;
 use crate::resolve::Waiting;
 use crate::slots::{Key, Slots};
 use crate::tcp::{Connection, Spares};
-use crate::timer::Timers;
+use crate::timer::{Timers, far};
 use crate::udp::{self, UdpSocket};
 
 /// Something the loop watches: a descriptor and what to do when it is ready.
@@ -47,7 +47,8 @@ pub trait Source {
         el.remove(id);
     }
 
-    /// The loop has ended with this source still on it.
+    /// The loop has ended with this source still on it. Not called where it ends by a panic: then
+    /// nothing of what the loop knows can be relied on.
     fn ended(&mut self, el: &mut EventLoop, id: SourceId) {
         let _ = (el, id);
     }
@@ -92,6 +93,15 @@ impl SourceId {
 
 const WAKER: mio::Token = mio::Token(usize::MAX);
 
+/// Mark of a source that is in [`EventLoop::again`]'s list, beside the bits of what it asked for.
+const AGAIN: u8 = 16;
+/// Mark of a source that is in [`EventLoop::mark_due`]'s list.
+const DUE: u8 = 32;
+
+/// Most posted tasks, and most deferred ones, that are run in one turn: a burst of them delays events
+/// and timers by that much, and a poll in between costs the burst little.
+pub const TASKS_PER_TURN: usize = 1024;
+
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ready(u8);
@@ -116,6 +126,8 @@ impl Ready {
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    const ALL: u8 = 15;
 
     fn of(event: &Event) -> Self {
         let mut bits = 0;
@@ -168,12 +180,20 @@ pub struct EventLoop {
     shared: Arc<Shared>,
     deferred: VecDeque<Box<dyn FnOnce(&mut EventLoop)>>,
     pub(crate) timers: Timers,
-    /// Sources that want another round without a new edge from the kernel.
-    again: Vec<(SourceId, Ready)>,
+    /// Sources that want another round without a new edge from the kernel: in the next turn, and in
+    /// this one. What for is in their marks, so that nobody is in a list twice.
+    again: Vec<SourceId>,
+    asked: Vec<SourceId>,
     due: Vec<SourceId>,
+    /// The room of `due` while its sources are called.
+    spare_due: Vec<SourceId>,
     clock: Clock,
+    /// A handler may be running.
+    turning: bool,
     stopping: bool,
     drain_until: Option<Instant>,
+    /// Sources for whose end a drain does not wait.
+    ends_without: Vec<SourceId>,
     pub(crate) random: u64,
     /// The receive buffer that all connections share. Lent out while a handler looks into it.
     pub(crate) input: Vec<u8>,
@@ -213,10 +233,14 @@ impl EventLoop {
             deferred: VecDeque::new(),
             timers: Timers::new(now),
             again: Vec::new(),
+            asked: Vec::new(),
             due: Vec::new(),
+            spare_due: Vec::new(),
             clock: Clock { now, window_began: now, waited: Duration::ZERO },
+            turning: false,
             stopping: false,
             drain_until: None,
+            ends_without: Vec::new(),
             random: seed(),
             input: vec![0; limits::READ_CHUNK],
             spares: Spares::default(),
@@ -251,7 +275,11 @@ impl EventLoop {
 
     /// Runs one turn, waiting at most `max_wait` for something to do. Returns false once the loop has
     /// been stopped.
+    ///
+    /// # Panics
+    /// A handler calls it for the loop it runs on.
     pub fn run_once(&mut self, max_wait: Duration) -> bool {
+        assert!(!self.turning, "a handler may not run the loop that runs it");
         if !self.stopping {
             self.turn(Some(max_wait));
         }
@@ -264,18 +292,36 @@ impl EventLoop {
     }
 
     /// Ends the loop gracefully: listeners close, connections send what is queued and close, and the
-    /// loop stops when the last is gone or `within` has passed.
+    /// loop stops when the last is gone or `within` has passed. The sources are told once the present
+    /// handler has returned, and once only; of several calls the one that ends first holds.
     pub fn drain(&mut self, within: Duration) {
-        let until = Instant::now() + within;
+        let until = far(Instant::now(), within);
         if self.drain_until.is_some_and(|earlier| earlier <= until) {
             return;
         }
-        self.drain_until = Some(until);
-        self.after(within, EventLoop::stop);
-        let all: Vec<Key> = self.sources.keys().collect();
-        for key in all {
-            self.with_source(SourceId(key), |source, el, id| source.drain(el, id));
-        }
+        let first = self.drain_until.replace(until).is_none();
+        self.defer(move |el| {
+            if first {
+                for id in el.ids() {
+                    el.with_source(id, |source, el, id| source.drain(el, id));
+                }
+            }
+            // Not before they have been told, however short the time.
+            el.at(until, EventLoop::stop);
+        });
+    }
+
+    /// Has a drain not wait for this source.
+    pub(crate) fn ends_without(&mut self, id: SourceId) {
+        let sources = &self.sources;
+        self.ends_without.retain(|id| sources.contains(id.0));
+        self.ends_without.push(id);
+    }
+
+    /// Nothing is left to be drained.
+    fn is_drained(&self) -> bool {
+        let not_waited_for = || self.ends_without.iter().filter(|id| self.contains(**id)).count();
+        self.is_draining() && self.sources.len() == not_waited_for()
     }
 
     /// True from the call of [`EventLoop::drain`] on.
@@ -283,7 +329,8 @@ impl EventLoop {
         self.drain_until.is_some()
     }
 
-    /// Runs a task after the current batch of events, in order with the posted ones.
+    /// Runs a task on this loop after the current batch of events and the tasks that were posted until
+    /// then; in the next turn where tasks are being run already. Deferred tasks run in their order.
     pub fn defer(&mut self, task: impl FnOnce(&mut EventLoop) + 'static) {
         self.deferred.push_back(Box::new(task));
     }
@@ -390,11 +437,9 @@ impl EventLoop {
     /// carried out at the end of the turn. `None` where it is gone, and for the connection whose
     /// handler is running: that one has itself in its hand.
     pub fn connection(&mut self, id: SourceId) -> Option<&mut Connection> {
-        let source = self.sources.get_mut(id.0)?;
-        let connection = source.connection()?;
-        if connection.mark_due() {
-            self.due.push(id);
-        }
+        self.sources.get_mut(id.0)?.connection()?;
+        self.mark_due(id);
+        let connection = self.sources.get_mut(id.0)?.connection()?;
         connection.lend_queue(&mut self.spares);
         Some(connection)
     }
@@ -403,37 +448,31 @@ impl EventLoop {
     /// the end of the turn. `None` where it is gone, and for the socket whose handler is running: that
     /// one has itself in its hand.
     pub fn udp(&mut self, id: SourceId) -> Option<&mut UdpSocket> {
-        let socket = self.sources.get_mut(id.0)?.udp_socket()?;
-        if socket.mark_due() {
-            self.due.push(id);
-        }
-        Some(socket)
+        self.sources.get_mut(id.0)?.udp_socket()?;
+        self.mark_due(id);
+        self.sources.get_mut(id.0)?.udp_socket()
     }
 
-    /// The ids of all sources, for pushes to everybody.
+    /// The ids of all sources but the one that is running, for pushes to everybody.
     pub fn ids(&self) -> Vec<SourceId> {
         self.sources.keys().map(SourceId).collect()
     }
 
-    /// Has [`Source::ready`] called in the next turn as if the kernel had said so.
+    /// Has [`Source::ready`] called in the next turn as if the kernel had said so: once, however often
+    /// it is asked for, and together with what the kernel then has to say itself. So a source that
+    /// never has enough gets one round a turn, as everybody.
     pub fn again(&mut self, id: SourceId, ready: Ready) {
-        self.again.push((id, ready));
+        if self.sources.mark(id.0, AGAIN | ready.0).is_some_and(|before| before & AGAIN == 0) {
+            self.again.push(id);
+        }
     }
 
     /// Has [`Source::due`] called at the end of this turn, or of the next where this one is ending.
     /// For a connection this calls [`crate::Handler::due`]: it is how a new frame wakes a dormant
-    /// player. Naming a connection twice in a turn calls it once. For a UDP socket it is
+    /// player. Naming a source twice in a turn calls it once. For a UDP socket it is
     /// [`udp::Handler::due`].
     pub fn mark_due(&mut self, id: SourceId) {
-        let wanted = match self.sources.get_mut(id.0) {
-            Some(source) => match source.connection() {
-                Some(connection) => connection.mark_due(),
-                None => source.udp_socket().is_none_or(UdpSocket::mark_due),
-            },
-            // The source that is running right now names itself.
-            None => self.sources.contains(id.0),
-        };
-        if wanted {
+        if self.sources.mark(id.0, DUE).is_some_and(|before| before & DUE == 0) {
             self.due.push(id);
         }
     }
@@ -467,14 +506,14 @@ impl EventLoop {
     // ---- a turn ----
 
     fn turn(&mut self, max_wait: Option<Duration>) {
+        self.turning = true;
         self.poll(max_wait);
         self.run_again();
         self.run_tasks();
         self.run_timers();
         self.run_due();
-        if self.shared.stop_asked() || (self.drain_until.is_some() && self.sources.len() == 0) {
-            self.stopping = true;
-        }
+        self.stopping |= self.shared.stop_asked() || self.is_drained();
+        self.turning = false;
     }
 
     fn poll(&mut self, max_wait: Option<Duration>) {
@@ -483,12 +522,17 @@ impl EventLoop {
             && self.due.is_empty()
             && self.deferred.is_empty()
             && !self.shared.has_tasks()
-            && !self.stopping;
+            && !self.shared.stop_asked()
+            && !self.is_drained();
         let wait = if idle { self.timers.wait_from(before) } else { Some(Duration::ZERO) };
         let wait = match (wait, max_wait) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+        let sleeps = wait != Some(Duration::ZERO);
+        if sleeps {
+            self.shared.note_asleep(true, before);
+        }
         if let Err(error) = self.poll.poll(&mut self.events, wait) {
             if error.kind() != io::ErrorKind::Interrupted {
                 // The poll descriptor itself is broken: nothing on this thread can go on.
@@ -498,16 +542,26 @@ impl EventLoop {
             }
         }
         self.clock.now = Instant::now();
+        if sleeps {
+            self.shared.note_asleep(false, self.clock.now);
+        }
         self.measure(before);
+        // What is asked for from here on is for the next turn.
+        std::mem::swap(&mut self.again, &mut self.asked);
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         let mut count = 0;
         for event in &events {
             count += 1;
-            if event.token() != WAKER {
-                let ready = Ready::of(event);
-                self.with_source(SourceId::from_token(event.token()), |source, el, id| {
-                    source.ready(el, id, ready);
-                });
+            if event.token() == WAKER {
+                continue;
+            }
+            let id = SourceId::from_token(event.token());
+            let ready = Ready::of(event);
+            if self.sources.marks(id.0) & AGAIN == 0 {
+                self.with_source(id, |source, el, id| source.ready(el, id, ready));
+            } else {
+                // It has its round anyway.
+                self.sources.mark(id.0, ready.0);
             }
         }
         self.events = events;
@@ -533,22 +587,20 @@ impl EventLoop {
     }
 
     fn run_again(&mut self) {
-        if self.again.is_empty() {
+        if self.asked.is_empty() {
             return;
         }
-        // Whoever asks again from here has its turn after everybody else had theirs.
-        let mut list = std::mem::take(&mut self.again);
-        for (id, ready) in list.drain(..) {
+        let mut list = std::mem::take(&mut self.asked);
+        for id in list.drain(..) {
+            let ready = Ready(self.sources.unmark(id.0, AGAIN | Ready::ALL) & Ready::ALL);
             self.with_source(id, |source, el, id| source.ready(el, id, ready));
         }
-        if self.again.is_empty() {
-            self.again = list;
-        }
+        self.asked = list;
     }
 
     fn run_tasks(&mut self) {
         // What is posted by these tasks runs in the next turn, so that timers and events have theirs.
-        let posted = self.shared.collect();
+        let posted = self.shared.collect().min(TASKS_PER_TURN);
         for _ in 0..posted {
             let Some(task) = self.shared.next_task() else { break };
             task(self);
@@ -559,7 +611,7 @@ impl EventLoop {
                 .tasks
                 .store(stats.tasks.load(Ordering::Relaxed) + posted as u64, Ordering::Relaxed);
         }
-        for _ in 0..self.deferred.len() {
+        for _ in 0..self.deferred.len().min(TASKS_PER_TURN) {
             let Some(task) = self.deferred.pop_front() else { break };
             task(self);
         }
@@ -569,23 +621,24 @@ impl EventLoop {
         if self.due.is_empty() {
             return;
         }
-        let mut list = std::mem::take(&mut self.due);
+        // Who is named from here on is due in the next turn.
+        let mut list = std::mem::replace(&mut self.due, std::mem::take(&mut self.spare_due));
         for id in list.drain(..) {
+            self.sources.unmark(id.0, DUE);
             self.with_source(id, |source, el, id| source.due(el, id));
         }
-        if self.due.is_empty() {
-            self.due = list;
-        }
+        self.spare_due = list;
     }
 }
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
         self.shared.close();
-        let all: Vec<Key> = self.sources.keys().collect();
-        for key in all {
-            self.with_source(SourceId(key), |source, el, id| source.ended(el, id));
-            self.sources.remove(key);
+        for id in self.ids() {
+            if !std::thread::panicking() {
+                self.with_source(id, |source, el, id| source.ended(el, id));
+            }
+            drop(self.sources.remove(id.0));
         }
         LOOP_HERE.set(0);
     }

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_queue::SegQueue;
 
-use crate::EventLoop;
+use crate::{EventLoop, limits};
 
 /// Work posted to a loop from elsewhere.
 pub(crate) type Task = Box<dyn FnOnce(&mut EventLoop) + Send>;
@@ -28,18 +29,25 @@ pub(crate) struct Shared {
     /// The loop is gone; nothing posted will run.
     gone: AtomicBool,
     waker: mio::Waker,
+    /// The zero of `Stats::since`.
+    born: Instant,
     pub stats: Stats,
 }
 
 /// Counters of one loop. The loop alone writes them; anybody may read.
-#[derive(Default)]
 pub(crate) struct Stats {
+    /// Of the window that was closed last.
     pub busy_permille: AtomicU32,
+    /// When the loop last fell asleep or woke: microseconds, times two, plus [`ASLEEP`].
+    since: AtomicU64,
     pub connections: AtomicUsize,
     pub turns: AtomicU64,
     pub wakes: AtomicU64,
     pub tasks: AtomicU64,
 }
+
+/// The lowest bit of `Stats::since`.
+const ASLEEP: u64 = 1;
 
 impl Shared {
     pub fn new(waker: mio::Waker) -> Self {
@@ -51,8 +59,34 @@ impl Shared {
             stop: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             waker,
-            stats: Stats::default(),
+            born: Instant::now(),
+            stats: Stats {
+                busy_permille: AtomicU32::new(0),
+                // A loop that does not run yet is not busy.
+                since: AtomicU64::new(ASLEEP),
+                connections: AtomicUsize::new(0),
+                turns: AtomicU64::new(0),
+                wakes: AtomicU64::new(0),
+                tasks: AtomicU64::new(0),
+            },
         }
+    }
+
+    /// For the loop, which falls asleep or wakes.
+    pub fn note_asleep(&self, asleep: bool, now: Instant) {
+        let micros = now.saturating_duration_since(self.born).as_micros() as u64;
+        self.stats.since.store(micros << 1 | u64::from(asleep), Ordering::Relaxed);
+    }
+
+    /// The share that the loop last measured; a loop that has slept, or worked, for longer than one
+    /// window since has not had an occasion to measure it.
+    fn busy_share(&self) -> f32 {
+        let since = self.stats.since.load(Ordering::Relaxed);
+        let changed = self.born + Duration::from_micros(since >> 1);
+        if changed.elapsed() >= limits::BUSY_WINDOW {
+            return if since & ASLEEP == ASLEEP { 0.0 } else { 1.0 };
+        }
+        self.stats.busy_permille.load(Ordering::Relaxed) as f32 / 1000.0
     }
 
     pub fn number(&self) -> u64 {
@@ -112,13 +146,16 @@ pub struct Handle {
 pub struct LoopEnded;
 
 impl Handle {
-    /// Queues a task for the loop's next turn and wakes the loop if it sleeps.
+    /// Queues a task for the loop's next turn and wakes the loop if it sleeps. Where more than
+    /// 1,024 wait, the rest has its turn after events and timers had theirs.
+    ///
+    /// A task that was queued is dropped without having run if the loop is stopped before its turn.
     ///
     /// Code that already runs on the loop has the loop in its hand and simply calls; to run something
     /// after the current handlers there is [`EventLoop::defer`], which needs no `Send`.
     ///
     /// # Errors
-    /// The loop has ended.
+    /// The loop has ended; the task has not run.
     pub fn post(
         &self,
         task: impl FnOnce(&mut EventLoop) + Send + 'static,
@@ -129,9 +166,10 @@ impl Handle {
         }
         shared.tasks.push(Box::new(task));
         if shared.gone.load(Ordering::SeqCst) {
-            // The loop ended between the two looks: its own sweep may have missed this task.
+            // The loop ended between the two looks: its own sweep may have missed this task. Or the
+            // task has run before; so this is no error, which would say that it has not.
             while shared.tasks.pop().is_some() {}
-            return Err(LoopEnded);
+            return Ok(());
         }
         shared.wake();
         Ok(())
@@ -156,7 +194,7 @@ impl Handle {
 
     /// The share of time the loop worked rather than waited, 0 to 1, over the last tenth of a second.
     pub fn busy_share(&self) -> f32 {
-        self.shared.stats.busy_permille.load(Ordering::Relaxed) as f32 / 1000.0
+        self.shared.busy_share()
     }
 
     /// Open TCP and Unix connections on the loop.

@@ -34,6 +34,7 @@ mod threads;
 mod timer;
 pub mod tls;
 pub mod udp;
+pub mod websocket;
 
 pub use event_loop::{EventLoop, Interest, LoopError, Ready, Source, SourceId};
 pub use handle::{Handle, LoopEnded};

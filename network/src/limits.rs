@@ -84,3 +84,48 @@ pub const HTTP_BODY_WITHIN: Duration = Duration::from_secs(60);
 pub const HTTP_HELD: Duration = Duration::from_secs(60);
 /// Bytes of further requests that wait behind a held reply.
 pub const HTTP_BEHIND_HELD: usize = 64 * 1024;
+
+// ---- HTTP client ----
+
+/// Bytes of a URL; as many as of the target of a request that is accepted here.
+pub const HTTP_URL: usize = 8 * 1024;
+/// Default bound of the redirects one request follows.
+pub const HTTP_REDIRECTS: u32 = 5;
+/// Interim answers (1xx) before the final one.
+pub const HTTP_INTERIM: u32 = 8;
+/// Bytes of a redirect's body that are read and thrown away so that the connection can be kept.
+pub const HTTP_SKIPPED: u64 = 64 * 1024;
+/// Default bound of the body of an answer that is collected.
+pub const HTTP_ANSWER: u64 = 16 * 1024 * 1024;
+/// Default time from the last byte of a request to the end of the answer's head.
+pub const HTTP_ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Default time a server may be silent within a body.
+pub const HTTP_SILENT: Duration = Duration::from_secs(30);
+/// Default time for everything one request takes, where its answer is collected.
+pub const HTTP_TOTAL: Duration = Duration::from_secs(60);
+/// Default bound of the connections to one origin; further requests wait for one of them.
+pub const HTTP_CONNECTIONS: usize = 64;
+/// Requests that wait for a connection to one origin; one more is refused.
+pub const HTTP_WAITING: usize = 1024;
+/// Default bound of the idle connections kept for one origin.
+pub const HTTP_IDLE: usize = 8;
+/// Idle connections one client keeps for all origins together.
+pub const HTTP_IDLE_IN_ALL: usize = 1024;
+/// Default time an idle connection is kept; shorter than what most servers keep theirs.
+pub const HTTP_IDLE_FOR: Duration = Duration::from_secs(30);
+
+// ---- WebSocket ----
+
+/// Default bound of a WebSocket message, in one piece or joined.
+pub const WEBSOCKET_MESSAGE: usize = 1024 * 1024;
+/// Default bound of the frames one message comes in. Empty pieces cost no memory, but they would let
+/// a message go on for ever.
+pub const WEBSOCKET_PIECES: u32 = 4096;
+/// Default room for messages a session keeps between them; what a bigger one took is given back.
+pub const WEBSOCKET_KEPT: usize = 16 * 1024;
+/// Silence after which a WebSocket peer is asked for a sign of life; as long again ends it.
+pub const WEBSOCKET_PING: Duration = Duration::from_secs(30);
+/// How long a WebSocket peer may take to answer a goodbye.
+pub const WEBSOCKET_GOODBYE: Duration = Duration::from_secs(5);
+/// How long a server may take to answer a WebSocket request.
+pub const WEBSOCKET_ANSWER: Duration = Duration::from_secs(10);

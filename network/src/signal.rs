@@ -8,21 +8,25 @@ use crate::event_loop::{EventLoop, Ready, Source, SourceId};
 
 pub use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
+/// The numbers that Linux has signals for.
+const NUMBERS: std::ops::RangeInclusive<i32> = 1..=64;
+
 struct SignalSource<F> {
     signals: Signals,
     run: F,
 }
 
 impl<F: FnMut(&mut EventLoop, i32)> Source for SignalSource<F> {
-    fn ready(&mut self, el: &mut EventLoop, _: SourceId, _: Ready) {
+    fn ready(&mut self, el: &mut EventLoop, id: SourceId, _: Ready) {
         for signal in self.signals.pending() {
-            (self.run)(el, signal);
+            if el.contains(id) {
+                (self.run)(el, signal);
+            }
         }
     }
 
     fn drain(&mut self, el: &mut EventLoop, id: SourceId) {
-        // Who drains still wants to hear the second Ctrl-C. A loop whose only sources are these has
-        // nothing left to drain, which a task finds out.
+        // Who drains still wants to hear the second Ctrl-C. The loop does not wait for this source.
         let _ = (el, id);
     }
 }
@@ -32,15 +36,17 @@ impl EventLoop {
     /// one waits are one. Remove the returned source to stop listening.
     ///
     /// # Errors
-    /// A signal that cannot be caught (SIGKILL, SIGSTOP), or the kernel has no descriptors left.
+    /// A signal that cannot be caught (SIGKILL, SIGSTOP; SIGSEGV and its like, which come from a fault
+    /// that would come again; a number that is no signal), or the kernel has no descriptors left.
     pub fn on_signals(
         &mut self,
         signals: &[i32],
         run: impl FnMut(&mut EventLoop, i32) + 'static,
     ) -> io::Result<SourceId> {
-        if let Some(signal) =
-            signals.iter().find(|signal| signal_hook::consts::FORBIDDEN.contains(signal))
-        {
+        let impossible = |signal: &&i32| {
+            !NUMBERS.contains(*signal) || signal_hook::consts::FORBIDDEN.contains(*signal)
+        };
+        if let Some(signal) = signals.iter().find(impossible) {
             let message = format!("signal {signal} cannot be caught");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -57,6 +63,7 @@ impl EventLoop {
             return Err(error);
         }
         self.fill(id, Box::new(SignalSource { signals, run }));
+        self.ends_without(id);
         Ok(id)
     }
 }

@@ -15,21 +15,24 @@ struct Slot<T> {
     /// `None` while the place is free, and while the value is lent out by [`Slots::lend`].
     value: Option<T>,
     lent: bool,
+    /// Bits that the table's owner notes about the value; none for a fresh one.
+    marks: u8,
 }
 
 /// A growing table that reuses its places, last freed first.
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
+    len: usize,
 }
 
 impl<T> Slots<T> {
     pub fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), len: 0 }
     }
 
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.len
     }
 
     /// Every value that is present, with its key. Lent values are passed over.
@@ -46,12 +49,13 @@ impl<T> Slots<T> {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
-                self.slots.push(Slot { generation: 0, value: None, lent: false });
+                self.slots.push(Slot { generation: 0, value: None, lent: false, marks: 0 });
                 (self.slots.len() - 1) as u32
             }
         };
         let slot = &mut self.slots[index as usize];
         slot.lent = true;
+        self.len += 1;
         Key { index, generation: slot.generation }
     }
 
@@ -68,6 +72,30 @@ impl<T> Slots<T> {
         self.slots.get(key.index as usize).is_some_and(|slot| {
             slot.generation == key.generation && (slot.lent || slot.value.is_some())
         })
+    }
+
+    /// Sets bits of a value, also while it is lent out, and returns those set before. `None` where the
+    /// key is stale.
+    pub fn mark(&mut self, key: Key, bits: u8) -> Option<u8> {
+        let slot = self.slot(key)?;
+        let before = slot.marks;
+        slot.marks |= bits;
+        Some(before)
+    }
+
+    /// Clears bits of a value and returns those of them that were set.
+    pub fn unmark(&mut self, key: Key, bits: u8) -> u8 {
+        self.slot(key).map_or(0, |slot| {
+            let before = slot.marks & bits;
+            slot.marks &= !bits;
+            before
+        })
+    }
+
+    /// The bits of a value; none where the key is stale.
+    pub fn marks(&self, key: Key) -> u8 {
+        let slot = self.slots.get(key.index as usize);
+        slot.filter(|slot| slot.generation == key.generation).map_or(0, |slot| slot.marks)
     }
 
     /// Takes a value out to work with it while the table itself is being changed.
@@ -99,8 +127,14 @@ impl<T> Slots<T> {
         }
         let value = slot.value.take();
         slot.lent = false;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(key.index);
+        slot.marks = 0;
+        slot.generation += 1;
+        // A place that has been through all generations is not used again: its oldest keys would come
+        // back to life.
+        if slot.generation < u32::MAX {
+            self.free.push(key.index);
+        }
+        self.len -= 1;
         value
     }
 }
@@ -143,5 +177,34 @@ mod tests {
         assert_eq!(slots.give_back(key, lent), Some("value"));
         assert_eq!(slots.get_mut(other), Some(&mut "other"));
         assert_eq!(slots.keys().count(), 1);
+    }
+
+    #[test]
+    fn a_place_is_retired_before_its_keys_repeat() {
+        let mut slots = Slots::new();
+        let first = insert(&mut slots, "first");
+        slots.slots[0].generation = u32::MAX - 1;
+        let last = Key { generation: u32::MAX - 1, ..first };
+        assert_eq!(slots.remove(last), Some("first"));
+        assert_eq!(slots.len(), 0);
+        let next = insert(&mut slots, "next");
+        assert_eq!(next, Key { index: 1, generation: 0 });
+        assert_eq!((slots.remove(last), slots.len()), (None, 1));
+    }
+
+    #[test]
+    fn marks_belong_to_one_value() {
+        let mut slots = Slots::new();
+        let first = insert(&mut slots, "first");
+        assert_eq!(slots.mark(first, 0b01), Some(0));
+        let lent = slots.lend(first).unwrap();
+        assert_eq!(slots.mark(first, 0b10), Some(0b01), "also while lent");
+        assert_eq!(slots.give_back(first, lent), None);
+        assert_eq!(slots.unmark(first, 0b01), 0b01);
+        assert_eq!((slots.unmark(first, 0b01), slots.marks(first)), (0, 0b10));
+        slots.remove(first);
+        let second = insert(&mut slots, "second");
+        assert_eq!((slots.marks(second), slots.mark(first, 0b01)), (0, None));
+        assert_eq!((slots.unmark(first, 0b11), slots.marks(first)), (0, 0));
     }
 }

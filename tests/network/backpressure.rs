@@ -236,36 +236,41 @@ fn a_gather_of_more_slices_than_the_kernel_takes_goes_on_by_itself() {
     assert_eq!(taken.get(), 12_000);
 }
 
-/// A head that is queued and a body that is written directly: the body finds the head in front of it.
+/// A head that is queued and a body that is written directly: the body finds the head in front of it,
+/// and neither time is the socket full, so that no edge tells of room.
 #[test]
 fn a_direct_write_behind_a_queued_one_gets_its_call() {
     let mut el = EventLoop::new().unwrap();
     let at = count();
-    let opened = at.clone();
     let body = pattern(1000);
-    let again = body.clone();
-    let handler = Acts::new().writable(move |conn, _| match at.get() {
-        // Called because of the queue of `opened`; writes the same way again.
-        0 => {
-            conn.send(b"head");
-            assert_eq!(conn.gather(&[std::io::IoSlice::new(&body)]), 0);
-            at.set(1);
-        }
-        1 => at.set(1 + conn.gather(&[std::io::IoSlice::new(&body)])),
-        _ => {}
-    });
-    let handler = handler.opened(move |conn, _| {
-        conn.send(b"HEAD");
-        assert_eq!(conn.gather(&[std::io::IoSlice::new(b"refused")]), 0);
-    });
-    let (_, peer) = connected(&mut el, Options::default(), handler);
+    let (sent, taken) = (body.clone(), at.clone());
+    let handler = Acts::new()
+        .received(|conn, _, input| {
+            conn.send(b"HEAD");
+            assert_eq!(conn.gather(&[std::io::IoSlice::new(b"refused")]), 0);
+            input.len()
+        })
+        .writable(move |conn, _| match taken.get() {
+            0 => {
+                conn.send(b"head");
+                assert_eq!(conn.gather(&[std::io::IoSlice::new(&sent)]), 0);
+                taken.set(1);
+            }
+            1 => taken.set(1 + conn.gather(&[std::io::IoSlice::new(&sent)])),
+            _ => {}
+        });
+    let (_, mut peer) = connected(&mut el, Options::default(), handler);
+    for _ in 0..5 {
+        el.run_once(Duration::from_millis(1));
+    }
+    peer.write_all(b"go").unwrap();
     let got = Shared::new(Vec::new());
-    let (reader, ended) = (got.clone(), opened.clone());
+    let reader = got.clone();
     run_until(&mut el, LIMIT, move || {
         reader.change(|got| read_waiting(&peer, got));
-        ended.get() == 1001 && reader.with(Vec::len) == 1008
+        at.get() == 1001 && reader.with(Vec::len) == 1008
     });
-    assert!(got.get() == [&b"HEADhead"[..], &again].concat());
+    assert!(got.get() == [&b"HEADhead"[..], &body].concat());
 }
 
 #[test]
@@ -323,6 +328,7 @@ fn a_stalled_peer_is_closed_at_the_bound_whether_bytes_are_queued_or_held_back()
                     assert!(conn.gather(&[std::io::IoSlice::new(&bytes)]) < bytes.len());
                 }
             })
+            .writable(|conn, _| drop(conn.gather(&[std::io::IoSlice::new(&[0; 1 << 20])])))
             .told(&why);
         let (_, peer) = connected(&mut el, options, handler);
         let began = Instant::now();
@@ -331,7 +337,7 @@ fn a_stalled_peer_is_closed_at_the_bound_whether_bytes_are_queued_or_held_back()
         let took = began.elapsed();
         assert_eq!(why.get(), ["stalled"]);
         assert!(took >= bound, "after {took:?}");
-        assert!(took < bound * 2, "after {took:?}");
+        assert!(took < bound * 5, "after {took:?}");
         assert_eq!(el.timers(), 0);
         drop(peer);
     }
@@ -344,14 +350,16 @@ fn a_socket_filled_after_a_long_silence_is_not_stalled_at_once() {
     let why = Shared::default();
     let bound = Duration::from_millis(80);
     let options = Options { stalled: Some(bound), ..small_buffers() };
-    let handler = Acts::new().told(&why).timer(|conn, _, _| {
-        let bytes = vec![0; 16 << 20];
+    let fill = |conn: &mut network::Connection| {
+        let bytes = vec![0; 1 << 20];
         conn.gather(&[std::io::IoSlice::new(&bytes)]);
         conn.send(b"queued behind a full socket");
-    });
-    let handler = handler.opened(move |conn, el| {
-        conn.start_timer(el, bound * 2, 7);
-    });
+    };
+    let handler = Acts::new()
+        .told(&why)
+        .timer(move |conn, _, _| fill(conn))
+        .writable(move |conn, _| fill(conn))
+        .opened(move |conn, el| drop(conn.start_timer(el, bound * 2, 7)));
     let (_, peer) = connected(&mut el, options, handler);
     let began = Instant::now();
     let ended = why.clone();
@@ -376,7 +384,6 @@ fn a_slow_reader_is_not_taken_for_a_stalled_one() {
     };
     let handler = Acts::new().told(&why).opened(|conn, _| conn.send(&vec![0; 8 << 20]));
     let (_, mut peer) = connected(&mut el, options, handler);
-    socket2::SockRef::from(&peer).set_recv_buffer_size(16 << 10).unwrap();
     let began = Instant::now();
     let reader = thread::spawn(move || {
         let mut piece = [0; 8 << 10];

@@ -15,3 +15,4 @@ mod timers;
 mod tls;
 mod transfer;
 mod udp;
+mod websocket;

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use network::{
     Accepted, CloseReason, Connection, Detached, EventLoop, Handler, Listen, Options, SourceId,
 };
@@ -229,22 +231,27 @@ pub fn anywhere() -> Listen {
     Listen::on(([127, 0, 0, 1], 0).into())
 }
 
-/// Both ends of a TCP connection.
-pub fn tcp_pair() -> (TcpStream, TcpStream) {
+/// Both ends of a TCP connection. The peer's receive buffer holds `room` bytes, or what the kernel
+/// finds right.
+pub fn tcp_pair(room: Option<usize>) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (ours, from) = listener.accept().unwrap();
-    assert_eq!(from, peer.local_addr().unwrap());
-    (ours, peer)
+    let peer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    if let Some(room) = room {
+        peer.set_recv_buffer_size(room).unwrap();
+    }
+    peer.connect(&listener.local_addr().unwrap().into()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    (ours, peer.into())
 }
 
-/// A connection of the loop and its peer, which gives up a read or write that takes too long.
+/// A connection of the loop and its peer, which has a receive buffer of the same size and gives up a
+/// read or write that takes too long.
 pub fn connected(
     el: &mut EventLoop,
     options: Options,
     handler: impl Handler + 'static,
 ) -> (SourceId, TcpStream) {
-    let (ours, peer) = tcp_pair();
+    let (ours, peer) = tcp_pair(options.receive_buffer);
     peer.set_read_timeout(Some(LIMIT)).unwrap();
     peer.set_write_timeout(Some(LIMIT)).unwrap();
     let detached = Detached::new(OwnedFd::from(ours), options).unwrap();

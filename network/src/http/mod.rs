@@ -14,6 +14,7 @@
 //! handler takes the connection over for.
 
 mod body;
+mod client;
 mod date;
 mod head;
 mod lexical;
@@ -23,9 +24,14 @@ mod router;
 mod server;
 mod status;
 mod target;
+mod url;
 mod write;
 
 pub use body::{BodyDecoder, BodyEvent, BodyFraming, BodyStep};
+pub use client::{
+    Client, ClientCause, ClientError, ClientOptions, ClientRequest, ClientResponse, ClientTimeout,
+    Fetch, Incoming, ResponseHandler,
+};
 pub use date::http_date;
 pub use head::{HeadScan, HeaderSpace, Headers, Parsed, RequestHead, ResponseHead, Version};
 pub use method::{Method, MethodSet};
@@ -36,6 +42,7 @@ pub use status::{HttpError, StatusCode};
 pub use target::{
     Query, QueryParam, Target, TargetForm, percent_decode, safe_segment, safe_segments,
 };
+pub use url::{Url, UrlError};
 pub use write::{
     CHUNK_END, ChunkHeader, LAST_CHUNK, ReplyTo, RequestWriter, ResponseWriter, WriteError,
     Written, chunk_header, push_decimal,

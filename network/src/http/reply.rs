@@ -147,31 +147,14 @@ impl Reply<'_> {
         }
     }
 
-    /// Answers 101 and gives the connection to `handler`, which speaks `protocol` from now on.
-    pub fn switch(
-        mut self,
-        protocol: &str,
-        headers: impl FnOnce(&mut ResponseWriter<'_>) -> Result<(), WriteError>,
+    /// Gives the connection to `handler`, which speaks another protocol from now on, after the bytes
+    /// that `write` appends: a 101, or whatever ends the HTTP on it.
+    pub fn hand_over(
+        self,
+        write: impl FnOnce(&mut Vec<u8>),
         handler: Box<dyn Handler>,
     ) -> Answered {
-        let result = self.head(
-            StatusCode::SWITCHING_PROTOCOLS,
-            |head| {
-                head.upgrade(protocol)?;
-                headers(head)
-            },
-            BodyFraming::None,
-        );
-        if result.is_err() {
-            return self.done(result);
-        }
-        self.conn.set_idle(None);
-        self.conn.hand_over(handler);
-        self.outcome(Outcome::HandedOver)
-    }
-
-    /// Gives the connection away with nothing written: `handler` answers in its own words.
-    pub fn hand_over(self, handler: Box<dyn Handler>) -> Answered {
+        self.conn.compose(write);
         self.conn.set_idle(None);
         self.conn.hand_over(handler);
         self.outcome(Outcome::HandedOver)

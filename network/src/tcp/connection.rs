@@ -46,7 +46,10 @@ pub struct Connection {
     /// The end of the handshake or of lingering.
     pub(super) deadline: Option<Instant>,
     pub(super) last_received: Instant,
+    /// When the peer last took something, or the socket became full.
     pub(super) last_progress: Instant,
+    /// What the kernel held back for the peer when it was last asked.
+    pub(super) unsent_seen: Option<u32>,
     pub(super) received: u64,
     pub(super) sent: u64,
 }
@@ -67,20 +70,24 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Default, Debug)]
 #[allow(clippy::struct_excessive_bools)]
 pub(super) struct Flags {
-    /// Named in the loop's due list.
-    pub due: bool,
     /// The peer's end of file was read.
     pub peer_ended: bool,
     pub paused: bool,
     /// Something may wait in the kernel although no edge will tell.
     pub unread: bool,
-    /// The handler has to see the rest again: it paused before it was done with it.
+    /// The kernel has announced the end of file, or told of an error.
+    pub read_closed: bool,
+    /// The handler has to see the rest again: it paused before it was done with it, or is another.
     pub redeliver: bool,
+    /// The handler has yet to be told of the peer's end.
+    pub end_untold: bool,
     /// The socket was full; the kernel will tell when it has room.
     pub blocked: bool,
     pub congested: bool,
     /// A direct write found no room.
     pub wants_room: bool,
+    /// Something was written, or the socket found full, since the clock was last looked at.
+    pub moved: bool,
     pub half_close: bool,
     pub half_closed: bool,
 }
@@ -105,6 +112,7 @@ impl Connection {
             deadline: None,
             last_received: now,
             last_progress: now,
+            unsent_seen: None,
             received: 0,
             sent: 0,
         }
@@ -225,16 +233,18 @@ impl Connection {
     /// Writes at once from the caller's memory, in one system call; only what the socket does not take
     /// is copied and queued. Goes behind what is queued already.
     pub fn send_now(&mut self, bytes: &[u8]) {
+        let wanted = self.flags.wants_room;
         let taken = self.gather(&[IoSlice::new(bytes)]);
-        self.flags.wants_room = false;
+        self.flags.wants_room = wanted;
         if let Some(left) = bytes.get(taken..) {
             self.send(left);
         }
     }
 
-    /// Writes slices at once, in one system call, and keeps nothing: returns how many bytes were taken.
-    /// Where that is less than all of them the socket is full (or something is queued before them, or
-    /// the connection is closing), and [`Handler::writable`] is called when it has room.
+    /// Writes slices at once, in one system call for as many as the kernel takes in one
+    /// ([`limits::IOV_MAX`]), and keeps nothing: returns how many bytes were taken. Where that is less
+    /// than all of them the socket is full (or something is queued before them, or the connection is
+    /// closing), and [`Handler::writable`] is called when it has room.
     pub fn gather(&mut self, slices: &[IoSlice<'_>]) -> usize {
         if !self.may_write() {
             return 0;
@@ -242,30 +252,62 @@ impl Connection {
         if self.tls.is_some() {
             return self.gather_tls(slices);
         }
-        let fd = self.fd.as_fd();
-        let result = match slices {
-            [only] => sys::send(fd, only),
-            _ => sys::send_gather(fd, slices),
-        };
-        let asked = slices.iter().take(limits::IOV_MAX).map(|slice| slice.len()).sum();
-        self.wrote(asked, result)
+        let mut taken = 0;
+        for slices in slices.chunks(limits::IOV_MAX) {
+            let fd = self.fd.as_fd();
+            let result = match slices {
+                [only] => sys::send(fd, only),
+                _ => sys::send_gather(fd, slices),
+            };
+            let asked = slices.iter().map(|slice| slice.len()).sum();
+            let sent = self.wrote(result);
+            taken += sent;
+            if sent < asked {
+                self.found_full();
+                break;
+            }
+        }
+        taken
     }
 
     /// Writes a range of a file at once, by `sendfile`, and keeps nothing; returns as
-    /// [`Connection::gather`] does. Over TLS the range is read and encrypted.
+    /// [`Connection::gather`] does. Over TLS the range is read and encrypted. A file that ends before
+    /// the range does closes the connection: the peer cannot get what it was promised.
     pub fn gather_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: usize) -> usize {
         if len == 0 || !self.may_write() {
             return 0;
         }
-        if self.tls.is_some() {
-            let mut piece = vec![0; len.min(limits::TLS_AHEAD)];
-            return match sys::read_at(file, &mut piece, offset) {
-                Ok(n) => self.gather_tls(&[IoSlice::new(piece.get(..n).unwrap_or(&[]))]),
-                Err(error) => self.wrote(len, Err(error)),
-            };
+        let mut taken = 0;
+        // A short sendfile means a full socket or a short file: only the next one tells which.
+        while taken < len && !self.flags.blocked && self.dead.is_none() {
+            let from = offset.saturating_add(taken as u64);
+            let sent = self.write_file(file, from, len - taken);
+            if sent == 0 {
+                break;
+            }
+            taken += sent;
         }
-        let result = sys::send_file(self.fd.as_fd(), file, offset, len);
-        self.wrote(len, result)
+        taken
+    }
+
+    fn write_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: usize) -> usize {
+        let result = if self.tls.is_some() {
+            let mut piece = vec![0; len.min(limits::TLS_AHEAD)];
+            match sys::read_at(file, &mut piece, offset) {
+                Ok(n) if n > 0 => {
+                    return self.gather_tls(&[IoSlice::new(piece.get(..n).unwrap_or(&[]))]);
+                }
+                end => end,
+            }
+        } else {
+            sys::send_file(self.fd.as_fd(), file, offset, len)
+        };
+        match result {
+            Ok(0) => self.close_because(CloseReason::Io(super::queue::short_file())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.found_full(),
+            result => return self.wrote(result),
+        }
+        0
     }
 
     /// Has [`Handler::writable`] called once everything queued is with the kernel.
@@ -274,7 +316,7 @@ impl Connection {
     }
 
     fn may_write(&mut self) -> bool {
-        let may = self.phase == Phase::Open && self.dead.is_none() && !self.flags.half_close;
+        let may = self.is_open() && !self.flags.half_close;
         if may && (self.flags.blocked || self.queued() > 0) {
             self.flags.wants_room = true;
             return false;
@@ -282,21 +324,26 @@ impl Connection {
         may
     }
 
-    fn wrote(&mut self, asked: usize, result: io::Result<usize>) -> usize {
-        let sent = match result {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => {
-                self.dead = Some(CloseReason::of(error));
-                return 0;
+    fn wrote(&mut self, result: io::Result<usize>) -> usize {
+        match result {
+            Ok(sent) => {
+                self.sent += sent as u64;
+                self.flags.moved = true;
+                sent
             }
-        };
-        self.sent += sent as u64;
-        if sent < asked {
-            self.flags.blocked = true;
-            self.flags.wants_room = true;
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.close_because(CloseReason::of(error));
+                }
+                0
+            }
         }
-        sent
+    }
+
+    fn found_full(&mut self) {
+        self.flags.blocked = true;
+        self.flags.wants_room = true;
+        self.flags.moved = true;
     }
 
     fn gather_tls(&mut self, slices: &[IoSlice<'_>]) -> usize {
@@ -311,12 +358,11 @@ impl Connection {
                 match tls.send(self.fd.as_fd(), &mut self.sent) {
                     Ok(true) => {}
                     Ok(false) => {
-                        self.flags.blocked = true;
-                        self.flags.wants_room = true;
+                        self.found_full();
                         return taken;
                     }
                     Err(error) => {
-                        self.dead = Some(CloseReason::of(error));
+                        self.close_because(CloseReason::of(error));
                         return 0;
                     }
                 }
@@ -335,7 +381,7 @@ impl Connection {
     fn check_queue(&mut self) {
         let queued = self.queued();
         if queued > self.options.queue_at_most {
-            self.dead = Some(CloseReason::Overflow(queued));
+            self.close_because(CloseReason::Overflow(queued));
         }
     }
 
@@ -350,13 +396,13 @@ impl Connection {
     pub fn resume(&mut self) {
         if self.flags.paused {
             self.flags.paused = false;
-            self.flags.redeliver = !self.rest.is_empty();
+            self.flags.redeliver = true;
         }
     }
 
     /// Shows the handler once more what it left unconsumed: something it waited for has happened.
     pub fn ask_again(&mut self) {
-        self.flags.redeliver = !self.rest.is_empty();
+        self.flags.redeliver = true;
     }
 
     /// True between [`Connection::pause`] and [`Connection::resume`].
@@ -399,6 +445,9 @@ impl Connection {
     pub fn close(&mut self) {
         if matches!(self.phase, Phase::Open | Phase::Opening) {
             self.phase = Phase::Closing;
+            // What the peer still says is read, to be discarded: a peer that is busy sending may not
+            // read before it is through.
+            self.flags.unread |= self.flags.paused;
         }
     }
 
@@ -427,25 +476,21 @@ impl Connection {
     // ---- handing over ----
 
     /// Gives the connection to another handler once the present call returns: `opened` is called on
-    /// it, then it gets what the present one leaves unconsumed. The present handler is dropped without
-    /// `closed`.
+    /// it, then it gets what the present one leaves unconsumed, and the peer's end where that has come.
+    /// The present handler is dropped without `closed`; its timers are the next one's, and a pause
+    /// lasts until somebody resumes.
     pub fn hand_over(&mut self, next: Box<dyn Handler>) {
         self.next = Some(next);
     }
 
     /// Takes the connection off this loop once the present call returns, with everything that belongs
     /// to it: `to` gets it and may post it to another loop ([`EventLoop::adopt`]). The handler is
-    /// dropped without `closed`.
+    /// dropped without `closed`. A connection that is closing stays and closes.
     pub fn detach(&mut self, to: impl FnOnce(&mut EventLoop, Detached) + 'static) {
         self.detach = Some(Box::new(to));
     }
 
     // ---- for the loop ----
-
-    /// True where it was not due before.
-    pub(crate) fn mark_due(&mut self) -> bool {
-        !std::mem::replace(&mut self.flags.due, true)
-    }
 
     pub(crate) fn lend_queue(&mut self, spares: &mut Spares) {
         if self.queue.is_none() {
@@ -481,16 +526,52 @@ impl Connection {
             || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    pub(super) fn shutdown_write(&mut self) {
-        if !self.flags.half_closed {
-            self.flags.half_closed = true;
-            if let Some(tls) = self.tls.as_mut() {
-                tls.say_goodbye();
-                let _ = tls.send(self.fd.as_fd(), &mut self.sent);
-            }
-            // The peer may be gone already; then there is nobody left to tell.
-            let _ = socket2::SockRef::from(&self.fd).shutdown(std::net::Shutdown::Write);
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open && self.dead.is_none()
+    }
+
+    /// True where a direct write was refused and would be taken now.
+    pub(super) fn owes_writable(&self) -> bool {
+        let has_room = self.queued() == 0 && !self.flags.blocked;
+        self.flags.wants_room && has_room && self.is_open() && !self.flags.half_close
+    }
+
+    /// True where something is to be sent and the peer takes nothing.
+    pub(super) fn waits_for_peer(&self) -> bool {
+        self.flags.blocked && (self.flags.wants_room || self.has_output())
+    }
+
+    /// How long the peer may take nothing.
+    pub(super) fn stall_bound(&self) -> Option<Duration> {
+        let options = &self.options;
+        match self.phase {
+            Phase::Opening | Phase::Open => options.stalled,
+            Phase::Closing => Some(options.stalled.unwrap_or(Duration::MAX).min(options.linger)),
+            Phase::Lingering => None,
         }
+    }
+
+    /// What the kernel still holds back for the peer; nothing for a Unix socket.
+    pub(super) fn unsent(&self) -> u32 {
+        sys::unsent(self.fd.as_fd()).map_or(0, |bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
+    }
+
+    /// Sends the FIN. False where something has to be sent before it and the socket is full.
+    pub(super) fn shutdown_write(&mut self) -> bool {
+        if self.flags.half_closed {
+            return true;
+        }
+        if let Some(tls) = self.tls.as_mut() {
+            tls.say_goodbye();
+            if let Ok(false) = tls.send(self.fd.as_fd(), &mut self.sent) {
+                self.flags.blocked = true;
+                return false;
+            }
+        }
+        self.flags.half_closed = true;
+        // The peer may be gone already; then there is nobody left to tell.
+        let _ = socket2::SockRef::from(&self.fd).shutdown(std::net::Shutdown::Write);
+        true
     }
 }
 
@@ -533,6 +614,8 @@ pub struct Detached {
     pub(super) options: Options,
     pub(super) pass: Option<Pass>,
     pub(super) peer_ended: bool,
+    pub(super) half_close: bool,
+    pub(super) half_closed: bool,
     pub(super) received: u64,
     pub(super) sent: u64,
 }
@@ -560,6 +643,8 @@ impl Detached {
             options,
             pass: None,
             peer_ended: false,
+            half_close: false,
+            half_closed: false,
             received: 0,
             sent: 0,
         }

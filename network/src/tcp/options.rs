@@ -43,6 +43,9 @@ pub struct Options {
     pub idle: Option<Duration>,
     /// Closes after the peer took nothing of a waiting queue for this long.
     pub stalled: Option<Duration>,
+    /// After a graceful close: how long the peer may take nothing of what is queued, and how long it
+    /// may leave its own side open after that.
+    pub linger: Duration,
     /// Bound of what a handler leaves unconsumed.
     pub unconsumed: usize,
     /// Queue length that counts as congested.
@@ -65,6 +68,7 @@ impl Default for Options {
             device: None,
             idle: None,
             stalled: None,
+            linger: limits::LINGER,
             unconsumed: limits::UNCONSUMED,
             high_water: limits::HIGH_WATER,
             low_water: limits::LOW_WATER,

@@ -21,6 +21,10 @@ pub struct FileRange {
     pub len: usize,
 }
 
+pub(super) fn short_file() -> io::Error {
+    io::Error::other("the file ended before the range to be sent")
+}
+
 /// ```text
 ///  parts:   [ Copied 12 ][ Shared ........ ][ Copied 12 ][ Shared ..... ][ File ... ]
 ///               |                                |
@@ -114,9 +118,7 @@ impl Queue {
                 _ => self.gather(socket),
             };
             let sent = match result {
-                Ok(0) => {
-                    return Err(io::Error::other("the file ended before the range to be sent"));
-                }
+                Ok(0) => return Err(short_file()),
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -180,7 +182,7 @@ impl Queue {
         };
         scratch.resize(range.len.min(limits::READ_CHUNK), 0);
         match sys::read_at(range.file.as_fd(), scratch, range.offset)? {
-            0 => Err(io::Error::other("the file ended before the range to be sent")),
+            0 => Err(short_file()),
             n => Ok(scratch.get(..n)),
         }
     }
@@ -211,7 +213,8 @@ impl Queue {
         if self.copied_at == self.copied.len() {
             self.copied.clear();
             self.copied_at = 0;
-        } else if self.copied_at > limits::SPARE_QUEUE_BYTES {
+        } else if self.copied_at > limits::SPARE_QUEUE_BYTES.max(self.copied.len() / 2) {
+            // At most one move of a byte for each byte sent, however long the queue.
             self.copied.drain(..self.copied_at);
             self.copied_at = 0;
         }

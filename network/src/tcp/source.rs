@@ -13,6 +13,9 @@ use crate::{limits, sys};
 /// The bit that tells a connection's own timer from its handler's.
 pub(super) const OWN_TIMER: u32 = 1 << 31;
 
+/// How often within the stall bound a connection that waits for its peer is looked at.
+const STALL_LOOKS: u32 = 4;
+
 /// A connection and its handler, as the loop holds them.
 ///
 /// Every entry from the loop does its work and then calls [`TcpSource::settle`], which sends, tells the
@@ -24,26 +27,16 @@ pub(super) struct TcpSource {
 }
 
 impl Source for TcpSource {
-    fn ready(&mut self, el: &mut EventLoop, id: SourceId, ready: Ready) {
+    fn ready(&mut self, el: &mut EventLoop, _: SourceId, ready: Ready) {
+        self.note(el, ready);
         if self.conn.phase == Phase::Opening && !self.is_handshaking() {
             self.open(el);
         }
-        if ready.contains(Ready::WRITABLE) {
-            self.conn.flags.blocked = false;
-        }
-        if ready.contains(Ready::READABLE)
-            || ready.contains(Ready::READ_CLOSED)
-            || ready.contains(Ready::ERROR)
-        {
-            self.read(el, id, ready);
-        } else if self.conn.flags.redeliver {
-            self.redeliver(el);
-        }
+        self.take_in(el);
         self.settle(el);
     }
 
     fn due(&mut self, el: &mut EventLoop, _: SourceId) {
-        self.conn.flags.due = false;
         if self.conn.phase == Phase::Open && self.conn.dead.is_none() {
             self.conn.lend_queue(&mut el.spares);
             self.handler.due(&mut self.conn, el);
@@ -56,6 +49,7 @@ impl Source for TcpSource {
             self.conn.timer = None;
             self.check_time(Instant::now());
         } else if self.conn.phase == Phase::Open {
+            self.conn.lend_queue(&mut el.spares);
             self.handler.timer(&mut self.conn, el, key);
         }
         self.settle(el);
@@ -64,7 +58,10 @@ impl Source for TcpSource {
     fn drain(&mut self, el: &mut EventLoop, _: SourceId) {
         match self.conn.phase {
             Phase::Opening => self.conn.close(),
-            Phase::Open => self.handler.drain(&mut self.conn, el),
+            Phase::Open => {
+                self.conn.lend_queue(&mut el.spares);
+                self.handler.drain(&mut self.conn, el);
+            }
             Phase::Closing | Phase::Lingering => {}
         }
         self.settle(el);
@@ -83,7 +80,9 @@ impl TcpSource {
     fn open(&mut self, el: &mut EventLoop) {
         self.conn.phase = Phase::Open;
         self.conn.deadline = None;
+        self.conn.lend_queue(&mut el.spares);
         self.handler.opened(&mut self.conn, el);
+        self.take_over(el);
     }
 
     fn is_handshaking(&self) -> bool {
@@ -94,114 +93,163 @@ impl TcpSource {
         self.conn.dead.is_none() && matches!(self.conn.phase, Phase::Open | Phase::Opening)
     }
 
+    /// True where the handler may be shown input now.
+    fn hears(&self) -> bool {
+        self.takes_input() && !self.conn.flags.paused && self.conn.detach.is_none()
+    }
+
+    /// True where the socket may be read now: also to discard what comes during a graceful close.
+    fn reads(&self) -> bool {
+        let held_up = self.conn.flags.paused && self.takes_input();
+        self.conn.dead.is_none() && self.conn.detach.is_none() && !held_up
+    }
+
+    /// Keeps in mind what the kernel said: the edge does not come again.
+    fn note(&mut self, el: &EventLoop, ready: Ready) {
+        let failed = ready.contains(Ready::ERROR);
+        let ended = ready.contains(Ready::READ_CLOSED);
+        let (held_up, conn) = (!self.reads(), &mut self.conn);
+        if ready.contains(Ready::WRITABLE) && std::mem::take(&mut conn.flags.blocked) {
+            conn.last_progress = el.now();
+        }
+        conn.flags.read_closed |= ended;
+        // After the end of file only an error is news.
+        if failed || (ended || ready.contains(Ready::READABLE)) && !conn.flags.peer_ended {
+            conn.flags.unread = true;
+        }
+        if failed
+            && held_up
+            && let Ok(Some(error)) = socket2::SockRef::from(&conn.fd).take_error()
+        {
+            conn.close_because(CloseReason::of(error));
+        }
+    }
+
     // ---- in ----
 
-    fn read(&mut self, el: &mut EventLoop, id: SourceId, ready: Ready) {
-        if self.conn.dead.is_some() {
-            return;
+    /// First what is left from before, then what is in the socket, last its end.
+    fn take_in(&mut self, el: &mut EventLoop) {
+        if self.conn.flags.redeliver && self.hears() {
+            self.deliver_rest(el);
         }
-        if self.conn.flags.paused && self.takes_input() {
-            self.conn.flags.unread = true;
-            if ready.contains(Ready::ERROR)
-                && let Ok(Some(error)) = socket2::SockRef::from(&self.conn.fd).take_error()
-            {
-                self.conn.dead = Some(CloseReason::of(error));
-            }
-            return;
+        if self.conn.flags.unread && self.reads() {
+            self.read(el);
         }
+        if self.conn.flags.end_untold && !self.conn.flags.redeliver && self.hears() {
+            self.conn.flags.end_untold = false;
+            let rest = std::mem::take(&mut self.conn.rest);
+            self.conn.lend_queue(&mut el.spares);
+            self.handler.ended(&mut self.conn, el, &rest);
+            self.conn.rest = rest;
+        }
+    }
+
+    fn read(&mut self, el: &mut EventLoop) {
         let mut input = std::mem::take(&mut el.input);
         // Ciphertext has no rest: the TLS layer keeps an incomplete record itself.
         let rest = if self.conn.tls.is_none() { self.conn.rest.len() } else { 0 };
-        if input.len() < rest + limits::READ_CHUNK {
-            input.resize(rest + limits::READ_CHUNK, 0);
+        // Room for the rest in front of what is read, where it may be the shorter of the two.
+        let head = if rest <= limits::READ_CHUNK { rest } else { 0 };
+        if input.len() < head + limits::READ_CHUNK {
+            input.resize(head + limits::READ_CHUNK, 0);
         }
-        input[..rest].copy_from_slice(&self.conn.rest[..rest]);
-        let space = &mut input[rest..rest + limits::READ_CHUNK];
-        match sys::recv(self.conn.fd.as_fd(), space) {
-            Ok(0) => self.end_of_file(el),
+        self.conn.flags.unread = false;
+        match sys::recv(self.conn.fd.as_fd(), &mut input[head..head + limits::READ_CHUNK]) {
+            Ok(0) => self.end_of_file(),
             Ok(n) => {
                 self.conn.received += n as u64;
                 self.conn.last_received = el.now();
                 // A short read has emptied the socket, and the kernel will tell of more. A full one,
-                // or one before an end of file that was announced with it, asks for another round.
-                if n == limits::READ_CHUNK || ready.contains(Ready::READ_CLOSED) {
-                    el.again(id, ready);
-                }
+                // or one before an end of file that was announced, asks for another round.
+                self.conn.flags.unread = n == limits::READ_CHUNK || self.conn.flags.read_closed;
                 if !self.takes_input() {
-                    // Lingering: what the peer still says is not heard.
-                } else if self.conn.tls.is_none() {
+                    // Closing: what the peer still says is not heard.
+                } else if self.conn.tls.is_some() {
+                    self.decrypt(el, &input[..n]);
+                } else if n >= rest {
+                    input[..rest].copy_from_slice(&self.conn.rest);
                     self.deliver(el, &input[..rest + n]);
                 } else {
-                    self.decrypt(el, &input[..n]);
+                    // A long rest that grows by little is not copied for each little.
+                    self.conn.rest.extend_from_slice(&input[head..head + n]);
+                    self.deliver_rest(el);
                 }
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {}
-                io::ErrorKind::Interrupted => el.again(id, ready),
-                _ => self.conn.dead = Some(CloseReason::of(error)),
+                io::ErrorKind::Interrupted => self.conn.flags.unread = true,
+                _ => self.conn.close_because(CloseReason::of(error)),
             },
         }
-        if input.len() > limits::UNCONSUMED + limits::READ_CHUNK {
-            input.truncate(limits::READ_CHUNK);
-            input.shrink_to_fit();
-        }
         el.input = input;
-        if self.conn.flags.redeliver {
-            self.redeliver(el);
-        }
     }
 
-    fn end_of_file(&mut self, el: &mut EventLoop) {
-        if std::mem::replace(&mut self.conn.flags.peer_ended, true) {
+    fn end_of_file(&mut self) {
+        let conn = &mut self.conn;
+        // Who takes the connection over sees the end again on the socket.
+        if conn.dead.is_some() || conn.detach.is_some() || conn.flags.peer_ended {
             return;
         }
-        match self.conn.phase {
-            Phase::Open => {
-                let rest = std::mem::take(&mut self.conn.rest);
-                self.conn.lend_queue(&mut el.spares);
-                self.handler.ended(&mut self.conn, el, &rest);
-                self.conn.rest = rest;
-            }
-            Phase::Opening => self.conn.dead = Some(CloseReason::Peer),
+        conn.flags.peer_ended = true;
+        match conn.phase {
+            Phase::Open => conn.flags.end_untold = true,
+            Phase::Opening => conn.close_because(CloseReason::Peer),
             Phase::Closing => {}
-            Phase::Lingering => self.conn.dead = Some(CloseReason::Local),
+            Phase::Lingering => conn.close_because(CloseReason::Local),
         }
     }
 
-    fn deliver(&mut self, el: &mut EventLoop, mut input: &[u8]) {
+    /// Shows input to the handler, and to those who take over from it. Returns how much is left.
+    fn offer(&mut self, el: &mut EventLoop, mut input: &[u8]) -> usize {
         self.conn.flags.redeliver = false;
-        loop {
+        while !input.is_empty() && self.hears() {
+            self.conn.flags.redeliver = false;
             self.conn.lend_queue(&mut el.spares);
             let consumed = self.handler.received(&mut self.conn, el, input);
             input = input.get(consumed..).unwrap_or(&[]);
-            if !self.take_over(el) || input.is_empty() || !self.takes_input() {
+            // Resumed by the very call that had paused: goes on, or in another turn where it has made
+            // no progress.
+            let goes_on = self.conn.flags.redeliver && consumed > 0;
+            if !self.take_over(el) && !goes_on {
                 break;
             }
         }
-        let conn = &mut self.conn;
-        if input.is_empty() {
-            if conn.rest.capacity() > 0 {
-                el.spares.keep_rest(std::mem::take(&mut conn.rest));
-            }
-            return;
-        }
-        if conn.rest.capacity() == 0 {
-            conn.rest = el.spares.rest();
-        }
-        conn.rest.clear();
-        conn.rest.extend_from_slice(input);
-        if conn.rest.len() > conn.options.unconsumed && !conn.flags.paused {
-            conn.close_because(CloseReason::TooLarge(conn.options.unconsumed));
-        }
+        input.len()
     }
 
-    /// Shows the rest to the handler again, after a pause or to a new handler.
-    fn redeliver(&mut self, el: &mut EventLoop) {
-        self.conn.flags.redeliver = false;
-        if self.takes_input() && !self.conn.flags.paused && !self.conn.rest.is_empty() {
-            let rest = std::mem::take(&mut self.conn.rest);
-            self.deliver(el, &rest);
+    /// Delivers what lies in the loop's buffer, and keeps what is left.
+    fn deliver(&mut self, el: &mut EventLoop, input: &[u8]) {
+        let left = self.offer(el, input);
+        let conn = &mut self.conn;
+        if left > 0 {
+            if conn.rest.capacity() == 0 {
+                conn.rest = el.spares.rest();
+            }
+            conn.rest.clear();
+            conn.rest.extend_from_slice(input.get(input.len() - left..).unwrap_or(&[]));
+        } else if conn.rest.capacity() > 0 {
+            el.spares.keep_rest(std::mem::take(&mut conn.rest));
+        }
+        self.check_rest();
+    }
+
+    /// Delivers what is left from before: after a pause, to a new handler, or because it has grown.
+    fn deliver_rest(&mut self, el: &mut EventLoop) {
+        let mut rest = std::mem::take(&mut self.conn.rest);
+        let left = self.offer(el, &rest);
+        if left > 0 {
+            rest.drain(..rest.len() - left);
+            self.conn.rest = rest;
+        } else {
             el.spares.keep_rest(rest);
+        }
+        self.check_rest();
+    }
+
+    fn check_rest(&mut self) {
+        let (hears, conn) = (self.hears(), &mut self.conn);
+        if hears && conn.rest.len() > conn.options.unconsumed {
+            conn.close_because(CloseReason::TooLarge(conn.options.unconsumed));
         }
     }
 
@@ -216,13 +264,12 @@ impl TcpSource {
         };
         if self.conn.phase == Phase::Opening && !self.is_handshaking() && result.is_ok() {
             self.open(el);
-            self.take_over(el);
         }
         if plain.len() > before && self.takes_input() {
             self.deliver(el, &plain);
         }
         match result {
-            Ok(true) => self.end_of_file(el),
+            Ok(true) => self.end_of_file(),
             Ok(false) => {}
             Err(reason) => {
                 // The alert that tells the peer what was wrong goes out as far as it can.
@@ -243,6 +290,9 @@ impl TcpSource {
             any = true;
             self.handler = next;
             if self.takes_input() {
+                self.conn.flags.redeliver = true;
+                self.conn.flags.end_untold = self.conn.flags.peer_ended;
+                self.conn.lend_queue(&mut el.spares);
                 self.handler.opened(&mut self.conn, el);
             }
         }
@@ -252,13 +302,14 @@ impl TcpSource {
     // ---- out, and the end ----
 
     fn settle(&mut self, el: &mut EventLoop) {
-        if self.take_over(el) {
-            self.redeliver(el);
-        }
+        self.take_over(el);
         self.send(el);
         self.tell_room(el);
+        if self.take_over(el) {
+            self.send(el);
+        }
         if let Some(to) = self.conn.detach.take()
-            && self.conn.dead.is_none()
+            && self.takes_input()
         {
             return self.leave(el, to);
         }
@@ -268,14 +319,15 @@ impl TcpSource {
             el.remove(self.conn.id);
             return;
         }
-        let conn = &mut self.conn;
-        if !conn.flags.paused && (conn.flags.unread || conn.flags.redeliver) {
-            let ready = if conn.flags.unread { Ready::READABLE } else { Ready::default() };
-            conn.flags.unread = false;
-            el.again(conn.id, ready);
-        }
+        let (hears, reads, conn) = (self.hears(), self.reads(), &mut self.conn);
         if let Some(queue) = conn.queue.take_if(|queue| queue.is_empty()) {
             el.spares.keep_queue(queue);
+        }
+        let flags = &conn.flags;
+        let more_in = reads && flags.unread
+            || hears && (flags.end_untold || flags.redeliver && !conn.rest.is_empty());
+        if more_in || conn.owes_writable() {
+            el.again(conn.id, Ready::default());
         }
         self.arm(el);
     }
@@ -285,59 +337,46 @@ impl TcpSource {
         if conn.dead.is_some() || conn.flags.blocked || !conn.has_output() {
             return;
         }
-        let before = conn.sent;
+        conn.flags.moved = true;
         match conn.flush(&mut el.spares) {
             Ok(all) => conn.flags.blocked = !all,
             Err(error) => conn.dead = Some(CloseReason::of(error)),
-        }
-        if conn.sent > before || !conn.flags.blocked {
-            conn.last_progress = el.now();
         }
     }
 
     /// Tells the handler of full and of emptied queues.
     fn tell_room(&mut self, el: &mut EventLoop) {
         let conn = &mut self.conn;
-        if conn.dead.is_some() || conn.phase != Phase::Open {
-            return;
-        }
-        let queued = conn.queued();
-        if !conn.flags.congested && queued > conn.options.high_water {
-            conn.flags.congested = true;
-            self.handler.congested(conn, el);
-        } else if conn.flags.congested && queued <= conn.options.low_water
-            || conn.flags.wants_room && queued == 0 && !conn.flags.blocked
-        {
+        let emptied = conn.flags.congested && conn.queued() <= conn.options.low_water;
+        if conn.is_open() && (emptied || conn.owes_writable()) {
             conn.flags.congested = false;
             conn.flags.wants_room = false;
             conn.lend_queue(&mut el.spares);
             self.handler.writable(conn, el);
             self.send(el);
         }
+        let conn = &mut self.conn;
+        if conn.is_open() && !conn.flags.congested && conn.queued() > conn.options.high_water {
+            conn.flags.congested = true;
+            self.handler.congested(conn, el);
+        }
     }
 
     fn close_when_sent(&mut self, el: &mut EventLoop) {
         let conn = &mut self.conn;
-        if conn.dead.is_some() || conn.has_output() {
+        let closes = conn.flags.half_close || conn.phase == Phase::Closing;
+        if !closes || conn.dead.is_some() || conn.has_output() || conn.phase == Phase::Lingering {
             return;
         }
-        match conn.phase {
-            Phase::Closing if conn.flags.peer_ended => conn.dead = Some(CloseReason::Peer),
-            Phase::Closing => {
-                conn.shutdown_write();
+        if conn.flags.peer_ended && conn.phase == Phase::Closing {
+            conn.dead = Some(CloseReason::Peer);
+        } else if conn.shutdown_write() {
+            if conn.phase == Phase::Closing {
                 conn.phase = Phase::Lingering;
-                conn.deadline = Some(el.now() + limits::LINGER);
-                if std::mem::take(&mut conn.flags.paused) {
-                    conn.flags.unread = true;
-                }
+                conn.deadline = Some(el.now() + conn.options.linger);
+            } else if conn.flags.peer_ended && !conn.flags.end_untold {
+                conn.dead = Some(CloseReason::Peer);
             }
-            _ if conn.flags.half_close => {
-                conn.shutdown_write();
-                if conn.flags.peer_ended {
-                    conn.dead = Some(CloseReason::Peer);
-                }
-            }
-            _ => {}
         }
     }
 
@@ -376,6 +415,8 @@ impl TcpSource {
             options: (*conn.options).clone(),
             pass: conn.pass.take(),
             peer_ended: conn.flags.peer_ended,
+            half_close: conn.flags.half_close,
+            half_closed: conn.flags.half_closed,
             received: conn.received,
             sent: conn.sent,
         };
@@ -391,17 +432,28 @@ impl TcpSource {
         if conn.dead.is_some() {
             return;
         }
+        if conn.waits_for_peer() {
+            let unsent = conn.unsent();
+            if conn.unsent_seen.is_some_and(|before| unsent < before) {
+                conn.last_progress = now;
+            }
+            conn.unsent_seen = Some(unsent);
+        }
+        let closing = matches!(conn.phase, Phase::Closing | Phase::Lingering);
         if conn.deadline.is_some_and(|deadline| now >= deadline) {
             conn.dead = Some(match conn.phase {
                 Phase::Opening => CloseReason::Tls("the handshake took too long".into()),
                 _ => CloseReason::Lingered,
             });
-        } else if let Some(stalled) = conn.options.stalled.filter(|stalled| {
-            conn.flags.blocked && conn.has_output() && now >= conn.last_progress + *stalled
-        }) {
-            conn.dead = Some(CloseReason::Stalled(stalled));
-        } else if let Some(idle) =
-            conn.options.idle.filter(|idle| now >= conn.last_received + *idle)
+        } else if let Some(bound) = conn.stall_bound()
+            && conn.waits_for_peer()
+            && now >= conn.last_progress + bound
+        {
+            let reason = CloseReason::Stalled(bound);
+            conn.dead = Some(if closing { CloseReason::Lingered } else { reason });
+        } else if let Some(idle) = conn.options.idle
+            && !closing
+            && now >= conn.last_received + idle
         {
             conn.dead = Some(CloseReason::Idle(idle));
         }
@@ -412,13 +464,21 @@ impl TcpSource {
         let conn = &mut self.conn;
         let mut first = conn.deadline;
         let mut consider = |at: Instant| first = Some(first.map_or(at, |first| first.min(at)));
-        if let Some(idle) = conn.options.idle {
+        if let Some(idle) = conn.options.idle
+            && matches!(conn.phase, Phase::Open | Phase::Opening)
+        {
             consider(conn.last_received + idle);
         }
-        if let Some(stalled) = conn.options.stalled
-            && conn.flags.blocked
+        if std::mem::take(&mut conn.flags.moved) {
+            conn.last_progress = el.now();
+            conn.unsent_seen = None;
+        }
+        if let Some(bound) = conn.stall_bound()
+            && conn.waits_for_peer()
         {
-            consider(conn.last_progress + stalled);
+            // The socket tells of room only when there is much of it; a slow peer takes little. So
+            // one looks into the kernel a few times before the bound is reached.
+            consider((conn.last_progress + bound).min(el.now() + bound / STALL_LOOKS));
         }
         let Some(first) = first else { return };
         if let Some((timer, at)) = conn.timer {
@@ -455,7 +515,10 @@ impl EventLoop {
         conn.received = from.received;
         conn.sent = from.sent;
         conn.flags.peer_ended = from.peer_ended;
-        conn.flags.redeliver = !from.rest.is_empty();
+        conn.flags.end_untold = from.peer_ended;
+        conn.flags.half_close = from.half_close;
+        conn.flags.half_closed = from.half_closed;
+        conn.flags.redeliver = true;
         conn.rest = from.rest;
         conn.queue = from.queue;
         conn.tls = from.tls;

@@ -162,7 +162,7 @@ impl EventLoop {
 }
 
 /// `from + delay`, or the far future where the clock cannot say it.
-fn far(from: Instant, delay: Duration) -> Instant {
+pub(crate) fn far(from: Instant, delay: Duration) -> Instant {
     const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
     from.checked_add(delay).unwrap_or_else(|| from + THIRTY_YEARS)
 }

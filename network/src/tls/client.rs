@@ -102,3 +102,42 @@ fn of_the_system(
     }
     Ok(store)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_to_trust_is_an_error_that_says_what_to_do() {
+        let told = of_the_system(Vec::new(), None).unwrap_err().to_string();
+        assert!(told.contains("(none was found)") && told.contains("give a PEM file"), "{told}");
+        let noise = vec![CertificateDer::from(b"noise".to_vec()); 2];
+        let told = of_the_system(noise.clone(), None).unwrap_err().to_string();
+        assert!(told.contains("(2 were found, all unreadable)"), "{told}");
+        // One that can be read makes up for those that cannot.
+        let own = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let found = noise.into_iter().chain([own.cert.der().clone()]).collect();
+        assert_eq!(of_the_system(found, None).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_root_that_is_none_is_refused() {
+        let told = TlsClient::from_der([b"noise".to_vec()]).unwrap_err().to_string();
+        assert!(told.starts_with("TLS configuration: "), "{told}");
+    }
+
+    #[test]
+    fn names_and_addresses_can_be_called_and_nothing_else() {
+        let own = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let client = TlsClient::from_der([own.cert.der().to_vec()]).unwrap();
+        for name in ["a.test", "A.Test", "a.test.", "127.0.0.1", "::1"] {
+            let channel = client.channel(name).unwrap();
+            assert!(channel.is_handshaking() && channel.wants_write(), "{name}");
+        }
+        for name in ["", "a b", "*.test", "[::1]", "a.test:443"] {
+            let error = client.channel(name).err();
+            assert!(matches!(error, Some(TlsError::Name(wrong)) if wrong == name), "{name}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub enum TlsError {
     /// A file cannot be read, or holds nothing of the kind that is looked for.
     #[error("{file}: {what}")]
     File {
-        /// The file as it was given.
+        /// The file as it was given, or what stands for it where there is none.
         file: String,
         /// What is wrong with it.
         what: String,

@@ -63,3 +63,103 @@ fn what_is_wrong(error: &Error) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file that is removed with the value.
+    struct Temp(PathBuf);
+
+    impl Temp {
+        fn new(name: &str, content: &[u8]) -> Self {
+            let name = format!("weir-pem-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::write(&path, content).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Temp {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_chain_and_its_key_may_share_a_file() {
+        let own = rcgen::generate_simple_self_signed(["example.test".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["other.test".to_owned()]).unwrap();
+        let text = format!(
+            "a comment\n{}{}\r\n{}",
+            own.cert.pem(),
+            own.signing_key.serialize_pem(),
+            other.cert.pem()
+        );
+        let file = Temp::new("both", text.as_bytes());
+        assert_eq!(
+            certificates(&file.0).unwrap(),
+            [own.cert.der().clone(), other.cert.der().clone()]
+        );
+        assert_eq!(key(&file.0).unwrap().secret_der(), own.signing_key.serialized_der());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_its_name() {
+        let own = rcgen::generate_simple_self_signed(["example.test".to_owned()]).unwrap();
+        let (certificate, private) = (own.cert.pem(), own.signing_key.serialize_pem());
+        let locked = private.replace("PRIVATE", "ENCRYPTED PRIVATE");
+        let cut = certificate.split("-----END").next().unwrap();
+        let spoilt = certificate.replacen("MII", "M!I", 1).replacen("MIIB", "M!IB", 1);
+        let three = certificate.replacen("CERTIFICATE-----", "CERTIFICATE---", 1);
+        let (no_certificate, no_key) = ("no PEM certificate inside", "no PEM private key");
+        for (name, content, of_certificate, of_key) in [
+            ("empty", "", no_certificate, no_key),
+            ("key", &private, no_certificate, ""),
+            ("certificate", &certificate, "", no_key),
+            ("locked", &locked, no_certificate, "locked by a pass phrase"),
+            ("cut", cut, "no END line", "no END line"),
+            ("spoilt", &spoilt, "is not base64", "is not base64"),
+            ("three", &three, "five dashes", "five dashes"),
+        ] {
+            let file = Temp::new(name, content.as_bytes());
+            let results = [certificates(&file.0).map(drop), key(&file.0).map(drop)];
+            for (result, expected) in results.into_iter().zip([of_certificate, of_key]) {
+                match result {
+                    Ok(()) => assert_eq!(expected, "", "{name}"),
+                    Err(error) => {
+                        let told = error.to_string();
+                        assert!(told.starts_with(file.0.to_str().unwrap()), "{told}");
+                        assert!(!expected.is_empty() && told.contains(expected), "{name}: {told}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_said_to_be_so() {
+        for (path, expected) in [
+            ("/nowhere/certificate.pem", "No such file"),
+            ("/", "Is a directory"),
+            ("/dev/zero", "more than 1048576 bytes"),
+        ] {
+            let told = certificates(Path::new(path)).unwrap_err().to_string();
+            assert!(told.starts_with(path) && told.contains(expected), "{told}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in "(-----BEGIN |-----END |CERTIFICATE|PRIVATE KEY|-----|\n|\\PC){0,40}") {
+            let all: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+            prop_assert!(all.len() <= text.len());
+            let _ = PrivateKeyDer::from_pem_slice(text.as_bytes());
+        }
+    }
+}

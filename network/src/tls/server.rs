@@ -82,10 +82,11 @@ impl TlsServer {
     /// # Errors
     /// What is given is no certificate or no key, or they do not belong together.
     pub fn from_der(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Self, TlsError> {
-        let key = PrivateKeyDer::try_from(key).map_err(|what| Error::General(what.into()))?;
+        let (chain_name, key_name) = (Path::new("chain in memory"), Path::new("key in memory"));
+        let key = PrivateKeyDer::try_from(key).map_err(|what| TlsError::file(key_name, what))?;
         let chain = chain.into_iter().map(CertificateDer::from).collect();
-        let certified = CertifiedKey::from_der(chain, key, provider())?;
-        Self::with_default(Origin::Memory(Arc::new(certified)))
+        let certified = certify(chain, key, chain_name, key_name)?;
+        Self::with_default(Origin::Memory(certified))
     }
 
     /// Adds a certificate that is shown to those who ask for one of the names it bears.
@@ -185,22 +186,32 @@ impl Origin {
             Self::Files { certificate, key } => (certificate, key),
             Self::Memory(certified) => return Ok(Arc::clone(certified)),
         };
-        let chain = pem::certificates(certificate)?;
-        let certified = CertifiedKey::from_der(chain, pem::key(key)?, provider());
-        certified.map(Arc::new).map_err(|error| match error {
-            Error::InconsistentKeys(_) => {
-                let what = "the key does not belong to the first certificate of";
-                TlsError::file(key, format!("{what} {}", certificate.display()))
-            }
-            Error::InvalidCertificate(_) => {
-                TlsError::file(certificate, "the first PEM section is no X.509 certificate")
-            }
-            Error::General(_) => {
-                TlsError::file(key, "the key is none of RSA, ECDSA and Ed25519, or is damaged")
-            }
-            other => other.into(),
-        })
+        certify(pem::certificates(certificate)?, pem::key(key)?, certificate, key)
     }
+}
+
+/// Puts the two together, or says which of them is at fault.
+fn certify(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    chain_name: &Path,
+    key_name: &Path,
+) -> Result<Arc<CertifiedKey>, TlsError> {
+    CertifiedKey::from_der(chain, key, provider()).map(Arc::new).map_err(|error| match error {
+        Error::InconsistentKeys(_) => {
+            let of = chain_name.display();
+            let what = format!("this key does not belong to the first certificate of {of}");
+            TlsError::file(key_name, what)
+        }
+        Error::General(_) => {
+            TlsError::file(key_name, "no key of RSA, ECDSA or Ed25519, or a damaged one")
+        }
+        Error::NoCertificatesPresented => TlsError::file(chain_name, "no certificate inside"),
+        Error::InvalidCertificate(_) => {
+            TlsError::file(chain_name, "the first certificate is no X.509 certificate")
+        }
+        other => other.into(),
+    })
 }
 
 /// Shows where a certificate is from, and never a key.
@@ -257,8 +268,7 @@ impl Choice {
         match (&entry.names, &entry.origin) {
             (Names::Default, _) => self.default = Some(Arc::clone(certified)),
             (_, Origin::Files { certificate, .. }) if !any => {
-                let what = "the certificate bears no host name (subjectAltName), so nobody would \
-                            be shown it";
+                let what = "the certificate bears no host name, so it would be shown to nobody";
                 return Err(TlsError::file(certificate, what));
             }
             _ => {}
@@ -291,5 +301,120 @@ impl Choice {
 impl ResolvesServerCert for Choice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.find(hello.server_name()).cloned()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn made(names: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let own = rcgen::generate_simple_self_signed(names).unwrap();
+        (vec![own.cert.der().to_vec()], own.signing_key.serialize_der())
+    }
+
+    fn in_memory(names: &[&str]) -> (Origin, Arc<CertifiedKey>) {
+        let (chain, key) = made(names);
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::try_from(key).unwrap();
+        let certified = Arc::new(CertifiedKey::from_der(chain, key, provider()).unwrap());
+        (Origin::Memory(Arc::clone(&certified)), certified)
+    }
+
+    /// Certificates of which each has the names given; the first is the default one.
+    fn choice(of: &[&[&str]]) -> (Choice, Vec<Arc<CertifiedKey>>) {
+        let (mut choice, mut all) = (Choice::default(), Vec::new());
+        for names in of {
+            let (origin, certified) = in_memory(names);
+            let names = if all.is_empty() { Names::Default } else { Names::Own };
+            choice.add(&Entry { names, origin }, &certified).unwrap();
+            all.push(certified);
+        }
+        (choice, all)
+    }
+
+    fn shown(choice: &Choice, all: &[Arc<CertifiedKey>], name: Option<&str>) -> usize {
+        let found = choice.find(name).unwrap();
+        all.iter().position(|certified| Arc::ptr_eq(certified, found)).unwrap()
+    }
+
+    #[test]
+    fn an_exact_name_goes_before_a_wildcard_and_that_before_the_default() {
+        let (choice, all) = choice(&[
+            &["default.test", "also.example.test"],
+            &["*.example.test"],
+            &["A.example.test", "b.test"],
+            &["*.deep.example.test"],
+        ]);
+        for (name, expected) in [
+            ("default.test", 0),
+            ("also.example.test", 0),
+            ("any.example.test", 1),
+            ("a.example.test", 2),
+            ("b.test", 2),
+            ("b.test.", 2),
+            ("x.deep.example.test", 3),
+            ("deep.example.test", 1),
+            ("x.y.example.test", 0),
+            ("example.test", 0),
+            ("test", 0),
+            ("", 0),
+            (".", 0),
+        ] {
+            assert_eq!(shown(&choice, &all, Some(name)), expected, "{name}");
+        }
+        assert_eq!(shown(&choice, &all, None), 0);
+    }
+
+    #[test]
+    fn a_given_name_counts_whatever_the_certificate_bears() {
+        let (mut choice, mut all) = choice(&[&["a.test", "b.test"]]);
+        for name in ["B.test", "*.c.test"] {
+            let (origin, certified) = in_memory(&["other.test"]);
+            choice.add(&Entry { names: Names::Given(name.into()), origin }, &certified).unwrap();
+            all.push(certified);
+        }
+        for (name, expected) in [("a.test", 0), ("b.test", 1), ("x.c.test", 2), ("other.test", 0)] {
+            assert_eq!(shown(&choice, &all, Some(name)), expected, "{name}");
+        }
+        let (origin, certified) = in_memory(&["other.test"]);
+        for name in ["", "*.", "*", "a b", "a.*.test", "*.*.test", "-a.test"] {
+            let entry = Entry { names: Names::Given(name.into()), origin: origin.clone() };
+            let told = choice.add(&entry, &certified).unwrap_err().to_string();
+            assert!(told.contains("is not a name"), "{name}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        let (chain, key) = made(&["a.test"]);
+        let (other, _) = made(&["b.test"]);
+        assert!(TlsServer::from_der(chain.clone(), key.clone()).is_ok());
+        let noise = b"noise".to_vec();
+        let mut cut = key.clone();
+        cut.truncate(40);
+        for (chain, key, expected) in [
+            (other, key.clone(), "key in memory: this key does not belong"),
+            (Vec::new(), key.clone(), "chain in memory: no certificate"),
+            (vec![noise.clone()], key, "chain in memory: the first certificate is no X.509"),
+            (chain.clone(), noise, "key in memory: "),
+            (chain, cut, "key in memory: "),
+        ] {
+            let told = TlsServer::from_der(chain, key).unwrap_err().to_string();
+            assert!(told.starts_with(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_server_can_be_shared_and_shows_no_key() {
+        fn shared<T: Send + Sync + Clone>(_: &T) {}
+        let (chain, key) = made(&["a.test"]);
+        let server = TlsServer::from_der(chain, key).unwrap();
+        shared(&server);
+        assert_eq!(format!("{server:?}"), "TlsServer [from memory]");
+        server.reload().unwrap();
+        assert!(server.channel().unwrap().is_handshaking());
     }
 }

@@ -122,7 +122,8 @@ impl Bind {
     }
 
     /// Joins an IPv4 multicast group on the interface with this address, or on one of the kernel's
-    /// choice ([`Ipv4Addr::UNSPECIFIED`]). Several sockets may then share the address.
+    /// choice ([`Ipv4Addr::UNSPECIFIED`]); what is sent to groups leaves through it too. Several
+    /// sockets may then share the address.
     #[must_use]
     pub fn join_v4(mut self, group: Ipv4Addr, interface: Ipv4Addr) -> Self {
         self.groups.push(Group::V4 { group, interface });
@@ -130,7 +131,8 @@ impl Bind {
     }
 
     /// Joins an IPv6 multicast group on the interface with this index, or on one of the kernel's
-    /// choice (0). Several sockets may then share the address.
+    /// choice (0); what is sent to groups leaves through it too. Several sockets may then share the
+    /// address.
     #[must_use]
     pub fn join_v6(mut self, group: Ipv6Addr, interface: u32) -> Self {
         self.groups.push(Group::V6 { group, interface });
@@ -272,8 +274,14 @@ impl Bind {
     fn set_multicast(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
         for group in &self.groups {
             match group {
-                Group::V4 { group, interface } => socket.join_multicast_v4(group, interface)?,
-                Group::V6 { group, interface } => socket.join_multicast_v6(group, *interface)?,
+                Group::V4 { group, interface } => {
+                    socket.join_multicast_v4(group, interface)?;
+                    socket.set_multicast_if_v4(interface)?;
+                }
+                Group::V6 { group, interface } => {
+                    socket.join_multicast_v6(group, *interface)?;
+                    socket.set_multicast_if_v6(*interface)?;
+                }
             }
         }
         if let Some(hops) = self.multicast_ttl {

@@ -65,10 +65,6 @@ pub(super) enum Phase {
 pub(super) struct Flags {
     /// The handler was told that it has a socket.
     pub opened: bool,
-    /// Named in the loop's due list.
-    pub due: bool,
-    /// Named in the loop's list of those who want another round.
-    pub again: bool,
     /// Something may wait in the kernel although no edge will tell.
     pub unread: bool,
     /// The kernel takes nothing for now; it will tell when it does.
@@ -546,11 +542,6 @@ impl UdpSocket {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
         }
-    }
-
-    /// True where the loop has to be told.
-    pub(crate) fn mark_due(&mut self) -> bool {
-        !std::mem::replace(&mut self.flags.due, true)
     }
 }
 

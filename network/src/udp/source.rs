@@ -32,9 +32,8 @@ impl EventLoop {
         // datagram that has left.
         let id = self.reserve(bound.as_fd(), Interest::READABLE)?;
         let socket = UdpSocket::new(bound, id, self.datagrams.out.clone(), self.now());
-        let mut source = UdpSource { socket, handler };
-        source.go_again(self);
-        self.fill(id, Box::new(source));
+        self.fill(id, Box::new(UdpSource { socket, handler }));
+        self.again(id, Ready::default());
         Ok(id)
     }
 }
@@ -43,23 +42,17 @@ impl Source for UdpSource {
     fn ready(&mut self, el: &mut EventLoop, _: SourceId, ready: Ready) {
         self.open(el);
         let flags = &mut self.socket.flags;
-        // The kernel never says nothing; this source's own rounds do.
-        if ready == Ready::default() {
-            flags.again = false;
-        }
         if ready.contains(Ready::WRITABLE) {
             flags.blocked = false;
         }
         flags.unread |= ready.contains(Ready::READABLE) || ready.contains(Ready::ERROR);
-        // Where another round is due anyway this one is left out: one receive per turn.
-        if flags.unread && !flags.again {
+        if flags.unread {
             self.receive(el);
         }
         self.settle(el);
     }
 
     fn due(&mut self, el: &mut EventLoop, _: SourceId) {
-        self.socket.flags.due = false;
         self.open(el);
         if self.is_open() {
             self.handler.due(&mut self.socket, el);
@@ -150,12 +143,6 @@ impl UdpSource {
         }
         el.datagrams.keep(receiver);
         if self.socket.flags.unread {
-            self.go_again(el);
-        }
-    }
-
-    fn go_again(&mut self, el: &mut EventLoop) {
-        if !std::mem::replace(&mut self.socket.flags.again, true) {
             el.again(self.socket.id, Ready::default());
         }
     }
@@ -196,7 +183,7 @@ impl UdpSource {
         }
         socket.flush();
         if !socket.failures.is_empty() {
-            self.go_again(el);
+            el.again(self.socket.id, Ready::default());
         }
     }
 

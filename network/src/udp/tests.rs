@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +17,17 @@ struct Keep(Seen);
 impl Handler for Keep {
     fn received(&mut self, _: &mut UdpSocket, _: &mut EventLoop, batch: Batch<'_>) {
         self.0.borrow_mut().extend(batch.map(|datagram| datagram.bytes.to_vec()));
+    }
+}
+
+/// Counts how often it is told of room.
+struct Count(Rc<Cell<usize>>);
+
+impl Handler for Count {
+    fn received(&mut self, _: &mut UdpSocket, _: &mut EventLoop, _: Batch<'_>) {}
+
+    fn writable(&mut self, _: &mut UdpSocket, _: &mut EventLoop) {
+        self.0.set(self.0.get() + 1);
     }
 }
 
@@ -112,7 +123,7 @@ fn room_is_watched_for_only_while_there_is_none() {
 }
 
 #[test]
-fn what_is_queued_at_the_end_is_sent_first_or_given_up_in_time() {
+fn what_is_queued_when_a_socket_closes_is_sent_first() {
     let mut el = EventLoop::new().unwrap();
     let (id, seen) = pair(&mut el);
     let socket = el.udp(id).unwrap();
@@ -122,4 +133,52 @@ fn what_is_queued_at_the_end_is_sent_first_or_given_up_in_time() {
     turns(&mut el);
     assert!(!el.contains(id));
     assert_eq!(*seen.borrow(), [b"last words"]);
+}
+
+/// The loopback device takes everything at once; so the socket is told that the kernel is full.
+#[test]
+fn a_full_queue_drops_and_counts_and_tells_of_room() {
+    let mut el = EventLoop::new().unwrap();
+    let seen = Seen::default();
+    let bound = Bind::on("127.0.0.1:0".parse().unwrap()).bind().unwrap();
+    let to = bound.address();
+    el.open_udp(bound, Box::new(Keep(Rc::clone(&seen)))).unwrap();
+    let sender = Bind::to(to).queue(1000, 20).bind().unwrap();
+    let room = Rc::new(Cell::new(0));
+    let id = el.open_udp(sender, Box::new(Count(Rc::clone(&room)))).unwrap();
+    turns(&mut el);
+
+    let socket = el.udp(id).unwrap();
+    socket.flags.blocked = true;
+    let full = (0..15).map(|_| socket.send(&[1; 100])).filter(Result::is_err).count();
+    assert_eq!((full, socket.queued(), socket.queued_bytes()), (5, 10, 1000), "too many bytes");
+    assert_eq!(socket.send_shared(vec![1; 100].into()), Err(SendError::Full));
+    assert_eq!(socket.compose(|out| out.extend_from_slice(&[1; 100])), Err(SendError::Full));
+    assert_eq!((socket.stats().dropped, socket.queued_bytes()), (7, 1000));
+    turns(&mut el);
+    assert_eq!((room.get(), seen.borrow().len()), (1, 10), "told once, and what was queued is there");
+
+    let socket = el.udp(id).unwrap();
+    socket.flags.blocked = true;
+    let full = (0..30).map(|_| socket.send(&[1])).filter(Result::is_err).count();
+    assert_eq!((full, socket.queued()), (10, 20), "too many datagrams");
+    turns(&mut el);
+    assert_eq!((room.get(), seen.borrow().len()), (2, 30));
+    assert_eq!(el.udp(id).unwrap().stats().dropped, 17);
+}
+
+#[test]
+fn what_the_kernel_never_takes_ends_a_closing_socket_in_time() {
+    let mut el = EventLoop::new().unwrap();
+    let (id, _) = pair(&mut el);
+    let socket = el.udp(id).unwrap();
+    // Nobody asks the kernel for room, so it tells of none.
+    socket.flags.blocked = true;
+    socket.flags.watches_room = true;
+    socket.send(b"last words").unwrap();
+    socket.close();
+    turns(&mut el);
+    assert!(el.contains(id));
+    let left = el.udp(id).unwrap().deadline.unwrap() - el.now();
+    assert!(left <= crate::limits::LINGER && el.timers() == 1);
 }

@@ -41,7 +41,7 @@ impl CloseCode {
     /// libraries (3000 and up) and to applications (4000 and up).
     #[must_use]
     pub fn is_valid_on_wire(self) -> bool {
-        matches!(self.0, 1000..=1003 | 1007..=1011 | 3000..=4999)
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     fn the_codes_of_the_wire() {
         for code in 0..=u16::MAX {
             let expected =
-                [1000..=1003, 1007..=1011, 3000..=4999].iter().any(|range| range.contains(&code));
+                [1000..=1003, 1007..=1014, 3000..=4999].iter().any(|range| range.contains(&code));
             assert_eq!(CloseCode(code).is_valid_on_wire(), expected, "{code}");
             let parsed = parse(&code.to_be_bytes()).map(|(code, _)| code.0);
             let refused = CloseError::Code(CloseCode(code));

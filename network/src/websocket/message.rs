@@ -99,18 +99,20 @@ impl Assembly {
         }
     }
 
-    /// Doubles, but not past what the message may become; what is kept anyway comes in powers of two.
+    /// Room that will be kept comes in powers of two. Above that it doubles, but not past what the
+    /// message may become.
     fn make_room(&mut self, more: usize, most: usize, keep: usize) {
         let len = self.data.len();
         let need = len.saturating_add(more);
         if need <= self.data.capacity() {
             return;
         }
-        let doubled = len.saturating_mul(2).min(len.saturating_add(most));
-        let mut room = need.max(doubled);
-        if room < keep {
-            room = room.next_power_of_two().min(keep);
-        }
+        let room = if need < keep {
+            need.next_power_of_two().min(keep)
+        } else {
+            let doubled = len.saturating_mul(2).min(len.saturating_add(most));
+            need.max(doubled)
+        };
         self.data.reserve_exact(room.saturating_sub(len));
     }
 

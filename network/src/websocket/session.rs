@@ -5,17 +5,8 @@ use super::frame::{HEADER_AT_MOST, Header, HeaderError, Opcode};
 use super::masks::Masks;
 use super::message::{Assembly, Kind};
 use super::sender::Sender;
+use crate::limits::{WEBSOCKET_KEPT, WEBSOCKET_MESSAGE, WEBSOCKET_PIECES};
 use thiserror::Error;
-
-/// Default bound of a message, in one piece or joined.
-pub const WEBSOCKET_MESSAGE: usize = 1024 * 1024;
-/// Default bound of one frame's payload.
-pub const WEBSOCKET_FRAME: usize = WEBSOCKET_MESSAGE;
-/// Default bound of the frames one message comes in. Empty pieces cost no memory, but they would let
-/// a message go on for ever.
-pub const WEBSOCKET_PIECES: u32 = 4096;
-/// Default room for messages a session keeps between them; what a bigger one took is given back.
-pub const WEBSOCKET_KEPT: usize = 16 * 1024;
 
 /// What a session takes from its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +26,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: WEBSOCKET_MESSAGE,
-            frame: WEBSOCKET_FRAME,
+            frame: WEBSOCKET_MESSAGE,
             pieces: WEBSOCKET_PIECES,
             kept: WEBSOCKET_KEPT,
         }
@@ -154,7 +145,7 @@ struct Coming {
 /// - [`transmit`](Self::transmit) appends what the session owes by itself: the pong for the newest ping
 ///   and close frames. A caller whose output is backed up leaves it for later; nothing grows meanwhile.
 /// - Commands append frames to a buffer of the caller. They are on the [`Sender`].
-/// - An [`Error`] from `feed` is the end: `transmit` has the close frame that says why, then the
+/// - An [error](enum@Error) from `feed` is the end: `transmit` has the close frame that says why, then the
 ///   connection is closed. No event follows.
 /// - After [`Event::Closed`] or an error `feed` takes and forgets everything. When
 ///   [`is_done`](Self::is_done), a server closes the connection, and a client waits a little for it to
@@ -614,7 +605,8 @@ mod tests {
             assert_eq!(session.feed(&huge), Ok(10));
             assert_eq!(session.held(), before);
             let mut came = 0;
-            for part in [1, 10, 1000, 4096, 65536, 65536, 65536, 1 << 20] {
+            let parts = [1000, 4096, 65536, 65536, 65536, 1 << 20];
+            for part in std::iter::repeat_n(1, 300).chain(parts) {
                 assert_eq!(session.feed(&vec![0; part]), Ok(part));
                 came += part;
                 let held = session.held() - before;

@@ -284,7 +284,7 @@ fn noise_bytes(frames: &[Noise]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn two_sessions_understand_each_other(
