@@ -98,9 +98,6 @@ const AGAIN: u8 = 16;
 /// Mark of a source that is in [`EventLoop::mark_due`]'s list.
 const DUE: u8 = 32;
 
-/// Most posted tasks, and most deferred ones, that are run in one turn: a burst of them delays events
-/// and timers by that much, and a poll in between costs the burst little.
-pub const TASKS_PER_TURN: usize = 1024;
 
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -600,7 +597,7 @@ impl EventLoop {
 
     fn run_tasks(&mut self) {
         // What is posted by these tasks runs in the next turn, so that timers and events have theirs.
-        let posted = self.shared.collect().min(TASKS_PER_TURN);
+        let posted = self.shared.collect().min(limits::TASKS_PER_TURN);
         for _ in 0..posted {
             let Some(task) = self.shared.next_task() else { break };
             task(self);
@@ -611,7 +608,7 @@ impl EventLoop {
                 .tasks
                 .store(stats.tasks.load(Ordering::Relaxed) + posted as u64, Ordering::Relaxed);
         }
-        for _ in 0..self.deferred.len().min(TASKS_PER_TURN) {
+        for _ in 0..self.deferred.len().min(limits::TASKS_PER_TURN) {
             let Some(task) = self.deferred.pop_front() else { break };
             task(self);
         }

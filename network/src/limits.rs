@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const EVENTS_AT_FIRST: usize = 256;
 /// Most readiness events taken in one poll; more wait one turn in the kernel.
 pub const EVENTS_AT_MOST: usize = 16_384;
+/// Most posted tasks, and most deferred ones, that are run in one turn: a burst of them delays events
+/// and timers by that much, and a poll in between costs the burst little.
+pub const TASKS_PER_TURN: usize = 1024;
 /// The share of time a loop is busy is measured over windows of this length.
 pub const BUSY_WINDOW: Duration = Duration::from_millis(100);
 
@@ -72,6 +75,26 @@ pub const ADDRESSES_PER_NAME: usize = 8;
 
 // ---- HTTP ----
 
+/// Bytes of a whole head; what a connection keeps while a head is incomplete is not larger, but for
+/// the empty lines before it.
+pub const HTTP_HEAD: usize = 16 * 1024;
+/// Bytes of a request target; RFC 9112 3 asks for 8,000 in the request line.
+pub const HTTP_TARGET: usize = 8 * 1024;
+/// Bytes of the first line: a target, the longest method and the version.
+pub const HTTP_START_LINE: usize = HTTP_TARGET + 32;
+/// Headers of one head; browsers send about twenty.
+pub const HTTP_HEADERS: usize = 100;
+/// Empty lines before a request, which old clients send after a body (RFC 9112 2.2).
+pub const HTTP_EMPTY_LINES: usize = 4;
+/// Hexadecimal digits in a chunk size; sixteen fill a u64, leading zeros included.
+pub const HTTP_CHUNK_SIZE_DIGITS: u8 = 16;
+/// Bytes of chunk extensions in a whole body. Nobody reads them; without a bound a peer could send
+/// megabytes of them around a body of a few bytes.
+pub const HTTP_CHUNK_EXTENSIONS: u32 = 4 * 1024;
+/// Bytes of trailers after the last chunk, which are skipped.
+pub const HTTP_TRAILERS: u32 = 4 * 1024;
+/// Parameters in one pattern; they are kept on the stack during a lookup.
+pub const HTTP_ROUTE_PARAMS: usize = 8;
 /// Default bound of a request's body.
 pub const HTTP_BODY: u64 = 1024 * 1024;
 /// Default time a client may be silent between two requests.

@@ -79,19 +79,26 @@ impl EventLoop {
         if let Some(answer) = state.remembered(host, Instant::now()) {
             return self.defer(move |el| then(el, answer));
         }
-        if state.open.len() >= limits::RESOLVER_QUEUE {
+        // One more who asks for a name that is being looked up costs no look-up.
+        if state.open.len() >= limits::RESOLVER_QUEUE && !state.open.contains_key(host) {
             return self.defer(|el| then(el, Err(ResolveError::Busy(limits::RESOLVER_QUEUE))));
         }
-        let number = self.wait_for_name(Box::new(then));
-        state.ask(host, self.handle(), number);
         if state.threads < limits::RESOLVER_THREADS {
             let worker = Arc::clone(resolver);
             let thread = std::thread::Builder::new().name("resolver".into());
             match thread.spawn(move || worker.work()) {
                 Ok(_) => state.threads += 1,
-                Err(error) => tracing::warn!(%error, "no thread for name look-ups"),
+                Err(error) if state.threads == 0 => {
+                    // Nobody would ever answer.
+                    let why = format!("no thread for the look-up: {error}");
+                    let answer = Err(ResolveError::Unknown { host: host.to_owned(), why });
+                    return self.defer(|el| then(el, answer));
+                }
+                Err(error) => tracing::warn!(%error, "only one thread for name look-ups"),
             }
         }
+        let number = self.wait_for_name(Box::new(then));
+        state.ask(host, self.handle(), number);
         drop(state);
         resolver.asked.notify_one();
     }

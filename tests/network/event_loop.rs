@@ -11,7 +11,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use network::{EventLoop, Interest, LoopError, Ready, Source, SourceId};
+use network::{
+    CloseReason, Connection, Detached, EventLoop, Handler, Interest, LoopError, Options, Ready,
+    Source, SourceId,
+};
 
 use crate::support::{
     Drops, Token, alone, one_at_a_time, open_fds, read_all, run_until, socket_pair, thread_cpu,
@@ -462,7 +465,9 @@ fn a_plain_file_cannot_be_watched_and_costs_nothing() {
         fn ready(&mut self, _: &mut EventLoop, _: SourceId, _: Ready) {}
     }
     for fd in [file.as_fd(), directory.as_fd()] {
-        assert!(el.add(fd, Interest::READABLE, Box::new(Holding { _token: drops.token() })).is_err());
+        assert!(
+            el.add(fd, Interest::READABLE, Box::new(Holding { _token: drops.token() })).is_err()
+        );
     }
     assert_eq!((el.sources(), drops.count()), (0, 2));
 }
@@ -696,6 +701,49 @@ fn sources_that_come_and_go_at_random_are_served_rightly() {
         assert!(el.remove(id));
     }
     assert_eq!((el.sources(), world.drops.count()), (0, world.made.get()));
+}
+
+/// Removes its connection in its first call where it is to, and notes how often it is told of the end.
+struct Ending {
+    removes_itself: bool,
+    closed: Rc<Cell<u32>>,
+}
+
+impl Handler for Ending {
+    fn opened(&mut self, conn: &mut Connection, el: &mut EventLoop) {
+        if self.removes_itself {
+            el.remove(conn.id());
+        }
+    }
+
+    fn received(&mut self, _: &mut Connection, _: &mut EventLoop, input: &[u8]) -> usize {
+        input.len()
+    }
+
+    fn closed(&mut self, _: &mut Connection, _: &mut EventLoop, _: &CloseReason) {
+        self.closed.set(self.closed.get() + 1);
+    }
+}
+
+#[test]
+fn a_connection_that_is_removed_by_its_id_is_told_of_its_end() {
+    let mut el = EventLoop::new().unwrap();
+    let handle = el.handle();
+    for removes_itself in [false, true] {
+        let closed = Rc::new(Cell::new(0));
+        let (socket, _peer) = socket_pair();
+        let detached = Detached::new(socket.into(), Options::default()).unwrap();
+        let handler = Ending { removes_itself, closed: Rc::clone(&closed) };
+        let id = el.adopt(detached, Box::new(handler)).unwrap();
+        assert_eq!(handle.connections(), 1);
+        el.run_once(Duration::ZERO);
+        el.run_once(Duration::ZERO);
+        assert_eq!(el.remove(id), !removes_itself);
+        assert!(!el.contains(id));
+        el.run_once(Duration::ZERO);
+        let told = (closed.get(), handle.connections(), el.sources());
+        assert_eq!(told, (1, 0, 0), "removes itself: {removes_itself}");
+    }
 }
 
 // ---- drain ----

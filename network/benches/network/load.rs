@@ -26,11 +26,9 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 /// What every connection says and what it has to hear, over and over.
 pub struct Script {
-    /// Requests of equal length; at least as many as are ever sent at once.
+    /// Requests of equal length, in order.
     requests: Vec<u8>,
     request_len: usize,
-    /// The bytes after which they repeat.
-    period: usize,
     /// The replies to them, in order.
     replies: Vec<u8>,
     reply_len: usize,
@@ -39,36 +37,21 @@ pub struct Script {
 }
 
 impl Script {
-    /// One request and its reply, always the same but for the bytes of the reply that vary. Up to
-    /// `depth` requests leave in one write.
-    pub fn same(request: &[u8], depth: usize, reply: Vec<u8>, varies: Range<usize>) -> Self {
-        Self {
-            requests: request.repeat(depth),
-            request_len: request.len(),
-            period: request.len(),
-            reply_len: reply.len(),
-            replies: reply,
-            varies,
-        }
+    /// One request and its reply, always the same but for the bytes of the reply that vary.
+    pub fn same(request: Vec<u8>, reply: Vec<u8>, varies: Range<usize>) -> Self {
+        let (request_len, reply_len) = (request.len(), reply.len());
+        Self { requests: request, request_len, replies: reply, reply_len, varies }
     }
 
     /// Each message is the next `len` of these bytes and comes back as it was.
     pub fn echo(bytes: Vec<u8>, len: usize) -> Self {
-        Self {
-            requests: bytes.clone(),
-            request_len: len,
-            period: bytes.len(),
-            reply_len: len,
-            replies: bytes,
-            varies: 0..0,
-        }
+        let requests = bytes.clone();
+        Self { requests, request_len: len, replies: bytes, reply_len: len, varies: 0..0 }
     }
 
-    /// As many of the requests from number `at` on as lie in one piece, `most` at most.
-    fn requests(&self, at: u64, most: usize) -> &[u8] {
-        let from = place(at * self.request_len as u64, self.period);
-        let until = (from + most * self.request_len).min(self.requests.len());
-        &self.requests[from..until]
+    fn request(&self, number: u64) -> &[u8] {
+        let from = place(number * self.request_len as u64, self.requests.len());
+        &self.requests[from..from + self.request_len]
     }
 
     /// True where `got` is what follows the first `at` bytes of all replies.
@@ -210,7 +193,7 @@ pub fn hear(stream: &mut TcpStream, reply: &mut [u8]) -> Outcome<()> {
 /// time of the run goes into accepting.
 fn first_exchange(address: SocketAddr, script: &Script) -> Outcome<TcpStream> {
     let mut stream = connect(address)?;
-    stream.write_all(script.requests(0, 1))?;
+    stream.write_all(script.request(0))?;
     let mut reply = vec![0; script.reply_len];
     hear(&mut stream, &mut reply)?;
     if !script.is_reply(0, &reply) {
@@ -296,14 +279,12 @@ struct Client {
 }
 
 impl Client {
-    fn ask(&mut self, conn: &mut Connection, mut count: usize, now: Instant) {
-        while count > 0 {
-            let requests = self.script.requests(self.asked, count);
-            conn.send_now(requests);
-            let sent = requests.len() / self.script.request_len;
-            self.asked += sent as u64;
-            self.begun.extend(std::iter::repeat_n(now, sent));
-            count -= sent;
+    /// Sends so many requests more, each in a write of its own: they are separate questions.
+    fn ask(&mut self, conn: &mut Connection, count: usize, now: Instant) {
+        for _ in 0..count {
+            conn.send_now(self.script.request(self.asked));
+            self.asked += 1;
+            self.begun.push_back(now);
         }
     }
 }

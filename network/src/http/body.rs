@@ -6,14 +6,8 @@
 
 use super::lexical::{hex_digit, is_text, is_token};
 use super::status::{HttpError, StatusCode};
+use crate::limits;
 
-/// Hexadecimal digits in a chunk size; sixteen fill a u64, leading zeros included.
-pub const MAX_CHUNK_SIZE_DIGITS: u8 = 16;
-/// Bytes of chunk extensions in a whole body. Nobody reads them; without a bound a peer could send
-/// megabytes of them around a body of a few bytes.
-pub const MAX_CHUNK_EXTENSION_BYTES: u32 = 4 * 1024;
-/// Bytes of trailers after the last chunk, which are skipped.
-pub const MAX_TRAILER_BYTES: u32 = 4 * 1024;
 
 /// How the end of a message's body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +206,7 @@ impl BodyDecoder {
 
     fn size_byte(&mut self, digits: u8, byte: u8) -> Result<State, HttpError> {
         if let Some(digit) = hex_digit(byte) {
-            if digits >= MAX_CHUNK_SIZE_DIGITS {
+            if digits >= limits::HTTP_CHUNK_SIZE_DIGITS {
                 return Err(HttpError::bad_request(
                     "a chunk size has more digits than a length needs",
                 ));
@@ -248,7 +242,7 @@ impl BodyDecoder {
 
     fn extension_byte(&mut self, next: State) -> Result<State, HttpError> {
         self.extensions += 1;
-        if self.extensions > MAX_CHUNK_EXTENSION_BYTES {
+        if self.extensions > limits::HTTP_CHUNK_EXTENSIONS {
             return Err(HttpError::bad_request("too many bytes of chunk extensions"));
         }
         Ok(next)
@@ -256,7 +250,7 @@ impl BodyDecoder {
 
     fn trailer_byte(&mut self, next: State) -> Result<State, HttpError> {
         self.trailers += 1;
-        if self.trailers > MAX_TRAILER_BYTES {
+        if self.trailers > limits::HTTP_TRAILERS {
             return Err(HttpError::new(
                 StatusCode::HEADER_FIELDS_TOO_LARGE,
                 "too many bytes of trailers after the last chunk",

@@ -18,18 +18,8 @@ use super::method::Method;
 use super::status::{HttpError, StatusCode};
 use super::target::{Target, is_host};
 use super::write::ReplyTo;
+use crate::limits;
 
-/// Bytes of a whole head; what a connection keeps while a head is incomplete is not larger, but for
-/// the empty lines before it.
-pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Bytes of a request target; RFC 9112 3 asks for 8,000 in the request line.
-pub const MAX_TARGET_BYTES: usize = 8 * 1024;
-/// Bytes of the first line: a target, the longest method and the version.
-pub const MAX_START_LINE_BYTES: usize = MAX_TARGET_BYTES + 32;
-/// Headers of one head; browsers send about twenty.
-pub const MAX_HEADERS: usize = 100;
-/// Empty lines before a request, which old clients send after a body (RFC 9112 2.2).
-pub const MAX_LEADING_EMPTY_LINES: usize = 4;
 
 /// The versions this crate speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +34,13 @@ pub enum Version {
 ///
 /// It is not initialised before use: making one for each head costs nothing.
 #[derive(Debug)]
-pub struct HeaderSpace<'b>([MaybeUninit<httparse::Header<'b>>; MAX_HEADERS]);
+pub struct HeaderSpace<'b>([MaybeUninit<httparse::Header<'b>>; limits::HTTP_HEADERS]);
 
 impl HeaderSpace<'_> {
     /// Empty room.
     #[inline]
     pub fn new() -> Self {
-        HeaderSpace([const { MaybeUninit::uninit() }; MAX_HEADERS])
+        HeaderSpace([const { MaybeUninit::uninit() }; limits::HTTP_HEADERS])
     }
 }
 
@@ -155,13 +145,13 @@ impl HeadScan {
         if self.scanned == self.start && !self.skip_to_start(buffer, kind)? {
             return Ok(None);
         }
-        let limit = self.start + MAX_HEAD_BYTES;
+        let limit = self.start + limits::HTTP_HEAD;
         let window = buffer.get(..limit).unwrap_or(buffer);
         while let Some(offset) = window.get(self.scanned..).and_then(|rest| find_byte(b'\n', rest))
         {
             let end = self.scanned + offset + 1;
             let lines = window.get(self.start..end).unwrap_or_default();
-            if !self.has_start_line && lines.len() > MAX_START_LINE_BYTES {
+            if !self.has_start_line && lines.len() > limits::HTTP_START_LINE {
                 return Err(START_LINE_TOO_LONG);
             }
             if !lines.ends_with(b"\r\n") {
@@ -176,7 +166,7 @@ impl HeadScan {
             }
         }
         self.scanned = window.len();
-        if !self.has_start_line && window.len().saturating_sub(self.start) > MAX_START_LINE_BYTES {
+        if !self.has_start_line && window.len().saturating_sub(self.start) > limits::HTTP_START_LINE {
             return Err(START_LINE_TOO_LONG);
         }
         if window.len() == limit {
@@ -197,7 +187,7 @@ impl HeadScan {
                 (Kind::Request, [b'\r', b'\n', ..]) => {
                     self.start += 2;
                     self.scanned = self.start;
-                    if self.start > 2 * MAX_LEADING_EMPTY_LINES {
+                    if self.start > 2 * limits::HTTP_EMPTY_LINES {
                         return Err(HttpError::bad_request(
                             "too many empty lines before a request",
                         ));
@@ -289,7 +279,7 @@ impl<'h> RequestHead<'h> {
             StatusCode::NOT_IMPLEMENTED,
             "the method is not one this server knows",
         ))?;
-        if raw_target.len() > MAX_TARGET_BYTES {
+        if raw_target.len() > limits::HTTP_TARGET {
             return Err(HttpError::new(
                 StatusCode::URI_TOO_LONG,
                 "the request target is longer than is accepted here",

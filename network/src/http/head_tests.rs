@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits;
 
 /// What a request came to, without borrows, for comparing.
 #[derive(Debug, PartialEq)]
@@ -227,24 +228,24 @@ fn sizes_are_bounded() {
         let target = "a".repeat(length - 1);
         format!("GET /{target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
     };
-    assert_eq!(status(&line(MAX_TARGET_BYTES)), 200);
-    assert_eq!(status(&line(MAX_TARGET_BYTES + 1)), 414);
-    assert_eq!(status(&line(MAX_TARGET_BYTES + 100)), 414);
+    assert_eq!(status(&line(limits::HTTP_TARGET)), 200);
+    assert_eq!(status(&line(limits::HTTP_TARGET + 1)), 414);
+    assert_eq!(status(&line(limits::HTTP_TARGET + 100)), 414);
     assert_eq!(status(&line(100_000)), 414);
-    assert_eq!(status(&vec![b'A'; MAX_START_LINE_BYTES]), 0);
-    assert_eq!(status(&vec![b'A'; MAX_START_LINE_BYTES + 1]), 414);
+    assert_eq!(status(&vec![b'A'; limits::HTTP_START_LINE]), 0);
+    assert_eq!(status(&vec![b'A'; limits::HTTP_START_LINE + 1]), 414);
 
     let headers = |count: usize| with_header(&vec!["a: b"; count - 1].join("\r\n"));
-    assert_eq!(status(&headers(MAX_HEADERS)), 200);
-    assert_eq!(status(&headers(MAX_HEADERS + 1)), 431);
+    assert_eq!(status(&headers(limits::HTTP_HEADERS)), 200);
+    assert_eq!(status(&headers(limits::HTTP_HEADERS + 1)), 431);
 
     let frame = with_header("a: ").len();
     let sized = |size: usize| with_header(&format!("a: {}", "b".repeat(size - frame)));
-    assert_eq!(status(&sized(MAX_HEAD_BYTES)), 200);
-    assert_eq!(status(&sized(MAX_HEAD_BYTES + 1)), 431);
+    assert_eq!(status(&sized(limits::HTTP_HEAD)), 200);
+    assert_eq!(status(&sized(limits::HTTP_HEAD + 1)), 431);
     let endless = [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(10_000)].concat();
     assert_eq!(status(&endless), 431);
-    assert_eq!(status(&endless[..MAX_HEAD_BYTES - 1]), 0);
+    assert_eq!(status(&endless[..limits::HTTP_HEAD - 1]), 0);
 }
 
 #[test]

@@ -16,9 +16,8 @@ use hashbrown::HashMap;
 use super::method::{Method, MethodSet};
 use super::status::HttpError;
 use super::target::safe_segment;
+use crate::limits;
 
-/// Parameters in one pattern; they are kept on the stack during a lookup.
-pub const MAX_ROUTE_PARAMS: usize = 8;
 
 /// A table of routes, filled at the start and then only read.
 #[derive(Debug)]
@@ -88,7 +87,7 @@ pub struct Params<'r, 'p> {
 
 #[derive(Debug, Clone, Copy)]
 struct Values<'p> {
-    values: [&'p str; MAX_ROUTE_PARAMS],
+    values: [&'p str; limits::HTTP_ROUTE_PARAMS],
     len: usize,
 }
 
@@ -295,7 +294,7 @@ impl<'p> Params<'_, 'p> {
 
 impl<'p> Values<'p> {
     fn new() -> Values<'p> {
-        Values { values: [""; MAX_ROUTE_PARAMS], len: 0 }
+        Values { values: [""; limits::HTTP_ROUTE_PARAMS], len: 0 }
     }
 
     /// Patterns with more parameters than there is room for are refused when they are added.
@@ -354,7 +353,7 @@ fn check_pattern(path: &str) -> Result<Box<[Box<str>]>, &'static str> {
         if names.iter().any(|other| **other == *name) {
             return Err("two parameters have one name");
         }
-        if names.len() == MAX_ROUTE_PARAMS {
+        if names.len() == limits::HTTP_ROUTE_PARAMS {
             return Err("too many parameters");
         }
         names.push(name.into());

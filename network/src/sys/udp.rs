@@ -140,9 +140,10 @@ impl Receiver {
         self.received.clear();
         self.slices.clear();
         self.slices.extend(
-            self.memory
-                .chunks_exact_mut(UDP_SLOT)
-                .map(|slot| libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() }),
+            self.memory.chunks_exact_mut(UDP_SLOT).map(|slot| libc::iovec {
+                iov_base: slot.as_mut_ptr().cast(),
+                iov_len: slot.len(),
+            }),
         );
         self.headers.clear();
         let parts = self.slices.iter_mut().zip(&mut self.names).zip(&mut self.controls);
@@ -185,7 +186,7 @@ impl Receiver {
 
 /// The size of the datagrams in a buffer that the kernel has gathered, 0 where it has not.
 fn segment(message: &libc::msghdr, control: &Control<libc::c_int>) -> usize {
-    let is_gro = message.msg_controllen as usize >= Control::<libc::c_int>::LEN
+    let is_gro = message.msg_controllen >= Control::<libc::c_int>::LEN as _
         && control.header.cmsg_level == libc::SOL_UDP
         && control.header.cmsg_type == libc::UDP_GRO;
     if is_gro { usize::try_from(control.value).unwrap_or(0) } else { 0 }
@@ -229,7 +230,8 @@ impl Sender {
             iov_len: slice.len(),
         }));
         self.names.clear();
-        self.names.extend(messages.iter().map(|message| message.to.map_or_else(Name::none, Name::of)));
+        self.names
+            .extend(messages.iter().map(|message| message.to.map_or_else(Name::none, Name::of)));
         self.controls.clear();
         self.controls.extend(messages.iter().map(|message| {
             let mut control = Control::none();
@@ -241,10 +243,14 @@ impl Sender {
         }));
         self.headers.clear();
         let mut left = self.slices.as_mut_slice();
-        for ((message, name), control) in messages.iter().zip(&mut self.names).zip(&mut self.controls)
+        for ((message, name), control) in
+            messages.iter().zip(&mut self.names).zip(&mut self.controls)
         {
             let Some((own, rest)) = left.split_at_mut_checked(message.slices) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "fewer slices than announced"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "fewer slices than announced",
+                ));
             };
             left = rest;
             let mut header = no_message();

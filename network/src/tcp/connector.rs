@@ -154,7 +154,7 @@ struct Job {
 
 enum AtWork {
     Resolving,
-    Calling(SourceId),
+    Calling(SourceId, Timer),
     Waiting(Timer),
     Done,
 }
@@ -170,7 +170,10 @@ impl Connecting {
             (std::mem::replace(&mut job.at_work, AtWork::Done), job.then.take())
         };
         match work {
-            AtWork::Calling(id) => drop(el.remove(id)),
+            AtWork::Calling(id, timer) => {
+                el.remove(id);
+                el.cancel(timer);
+            }
             AtWork::Waiting(timer) => drop(el.cancel(timer)),
             AtWork::Resolving | AtWork::Done => {}
         }
@@ -179,8 +182,9 @@ impl Connecting {
 }
 
 impl EventLoop {
-    /// Connects, and calls `then` once with the outcome, never before this returns. The handler it
-    /// gives gets the connection; `None` closes it.
+    /// Connects, and calls `then` once with the outcome, never before this returns, and not at all
+    /// where the call is cancelled or the loop drains or ends before. The handler it gives gets the
+    /// connection; `None` closes it.
     pub fn connect(
         &mut self,
         connect: Connect,
@@ -251,13 +255,11 @@ fn call_next(el: &mut EventLoop, job: &Rc<RefCell<Job>>, mut last: ConnectCause)
         });
         match called {
             Ok((id, socket)) => {
-                this.at_work = AtWork::Calling(id);
-                let timeout = this.connect.timeout;
-                let calling =
-                    Calling { socket: Some(socket), job: Rc::clone(job), began: Instant::now() };
+                let timer = el.start_timer(id, this.connect.timeout, 0);
+                this.at_work = AtWork::Calling(id, timer);
+                let (job, began) = (Rc::clone(job), Instant::now());
                 drop(this);
-                el.fill(id, Box::new(calling));
-                el.start_timer(id, timeout, 0);
+                el.fill(id, Box::new(Calling { socket: Some(socket), job, began, timer }));
                 return;
             }
             Err(error) => last = error.into(),
@@ -282,6 +284,9 @@ fn call(address: &SockAddr, connect: &Connect) -> io::Result<OwnedFd> {
 /// The attempt failed: waits for the next, or tells the caller.
 fn failed(el: &mut EventLoop, job: &Rc<RefCell<Job>>, cause: ConnectCause) {
     let mut this = job.borrow_mut();
+    if this.then.is_none() {
+        return;
+    }
     if this.connect.attempts.is_none_or(|most| this.made < most) {
         let random = el.random();
         let pause = this.backoff.next_pause(random);
@@ -305,21 +310,36 @@ struct Calling {
     socket: Option<OwnedFd>,
     job: Rc<RefCell<Job>>,
     began: Instant,
+    timer: Timer,
 }
 
 impl Source for Calling {
     fn ready(&mut self, el: &mut EventLoop, id: SourceId, ready: Ready) {
         let Some(socket) = self.socket.take() else { return };
-        let error = socket2::SockRef::from(&socket).take_error().unwrap_or_else(Some);
-        let connected = socket2::SockRef::from(&socket).peer_addr().is_ok();
-        if error.is_none() && !connected && !ready.contains(Ready::ERROR) {
-            // A fresh socket reports itself hung up before its connect has begun.
-            self.socket = Some(socket);
-            return;
+        let known = socket2::SockRef::from(&socket);
+        let mut error = known.take_error().unwrap_or_else(Some);
+        let peer = known.peer_addr();
+        if error.is_none() && peer.is_err() {
+            if !ready.contains(Ready::ERROR) {
+                // A fresh socket reports itself hung up before its connect has begun.
+                self.socket = Some(socket);
+                return;
+            }
+            error = Some(io::ErrorKind::NotConnected.into());
+        }
+        // A call to a local port that nobody serves may get that very port as its own and be answered
+        // by itself.
+        if peer.is_ok_and(|peer| peer.as_socket().is_some() && known.local_addr().is_ok_and(|ours| ours == peer)) {
+            error = Some(io::ErrorKind::ConnectionRefused.into());
         }
         el.remove(id);
+        el.cancel(self.timer);
         match error {
-            Some(error) => call_next(el, &self.job, error.into()),
+            Some(error) => {
+                // Closed before the next call, which may need its place.
+                drop(socket);
+                call_next(el, &self.job, error.into());
+            }
             None => established(el, &self.job, socket),
         }
     }

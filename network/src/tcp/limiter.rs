@@ -73,7 +73,8 @@ impl Limiter {
         // From here on dropping the pass frees the place in the total.
         let mut pass = Pass { counts: Arc::clone(counts), address: None };
         if counts.most_per_address != usize::MAX {
-            if let Some(address) = address {
+            // One who calls by IPv4 is the same at a listener that serves both families.
+            if let Some(address) = address.map(|address| address.to_canonical()) {
                 let mut map = counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = map.entry(address).or_insert(0);
                 if *count >= counts.most_per_address {

@@ -1,10 +1,12 @@
 //! Accepting connections.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -193,10 +195,12 @@ fn without_v6(address: SocketAddr) -> SocketAddr {
 fn remove_dead_socket(path: &std::path::Path) {
     use std::os::unix::fs::FileTypeExt;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    {
+    // Without waiting: a server whose queue is full is alive.
+    let call = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    if is_socket && call().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
         // Where it cannot be removed, the bind that follows says so.
         let _ = std::fs::remove_file(path);
     }
@@ -251,7 +255,42 @@ type SharedFactory =
 /// To whom accepted connections go.
 enum Take {
     Here(Factory),
-    There { loops: Vec<Handle>, placement: Placement, next: usize, make: SharedFactory },
+    There { loops: Vec<Place>, placement: Placement, next: usize, make: SharedFactory },
+}
+
+/// One of the loops that get connections.
+struct Place {
+    handle: Handle,
+    /// Connections posted to it that it has not taken in yet.
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Place {
+    fn load(&self) -> usize {
+        self.handle.connections() + self.under_way.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts a connection on its way to a loop; dropped where it has arrived, or never will.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn to(place: &Place) -> Self {
+        place.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&place.under_way))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+thread_local! {
+    /// The listener of this thread that is making a handler, and whether it is paused: it is lent out
+    /// at that time, so that nobody finds it on the loop.
+    static ACCEPTING: Cell<Option<(SourceId, bool)>> = const { Cell::new(None) };
 }
 
 /// A listening socket on a loop.
@@ -293,6 +332,8 @@ impl EventLoop {
         make: impl Fn(&mut EventLoop, &Accepted) -> Option<Box<dyn Handler>> + Send + Sync + 'static,
     ) -> io::Result<SourceId> {
         let make: SharedFactory = Arc::new(make);
+        let place = |handle| Place { handle, under_way: Arc::default() };
+        let loops = loops.into_iter().map(place).collect();
         self.add_listener(bound, Take::There { loops, placement, next: 0, make })
     }
 
@@ -307,23 +348,27 @@ impl EventLoop {
 
     /// Stops accepting on a listener; who calls waits in the kernel's queue. False where it is gone.
     pub fn pause_accepting(&mut self, listener: SourceId) -> bool {
-        self.with_listener(listener, |listener| listener.paused = true)
+        self.set_paused(listener, true)
     }
 
     /// Accepts again.
     pub fn resume_accepting(&mut self, listener: SourceId) -> bool {
-        let known = self.with_listener(listener, |listener| listener.paused = false);
+        let known = self.set_paused(listener, false);
         if known {
             self.again(listener, Ready::READABLE);
         }
         known
     }
 
-    fn with_listener(&mut self, id: SourceId, change: impl FnOnce(&mut Listener)) -> bool {
+    fn set_paused(&mut self, id: SourceId, paused: bool) -> bool {
+        if ACCEPTING.get().is_some_and(|(accepting, _)| accepting == id) {
+            ACCEPTING.set(Some((id, paused)));
+            return self.contains(id);
+        }
         let mut known = false;
         self.with_source(id, |source, _, _| {
             if let Some(listener) = source.listener() {
-                change(listener);
+                listener.paused = paused;
                 known = true;
             }
         });
@@ -340,24 +385,39 @@ impl Source for Listener {
             match sys::accept(self.bound.fd.as_fd()) {
                 Ok((fd, peer)) => {
                     self.shortage_told = false;
+                    ACCEPTING.set(Some((id, self.paused)));
                     self.accepted(el, fd, peer);
+                    self.paused = ACCEPTING.take().is_some_and(|(_, paused)| paused);
                 }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EAGAIN) => return,
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    // The connection that was about to be accepted is gone or broken; the next may
+                    // be well.
+                    Some(
+                        libc::EINTR
+                        | libc::ECONNABORTED
+                        | libc::EPERM
+                        | libc::EPROTO
+                        | libc::ENOPROTOOPT
+                        | libc::ENETDOWN
+                        | libc::ENETUNREACH
+                        | libc::ENONET
+                        | libc::EHOSTDOWN
+                        | libc::EHOSTUNREACH
+                        | libc::ETIMEDOUT,
+                    ) => {}
+                    // Out of descriptors or memory, as a rule: asked at once it would be the same.
+                    _ => {
                         self.starved = true;
                         el.start_timer(id, limits::ACCEPT_PAUSE, 0);
                         if !std::mem::replace(&mut self.shortage_told, true) {
                             tracing::warn!(
                                 listener = %self.bound.endpoint, %error,
-                                "cannot accept for now; raise the limit of open files"
+                                "cannot accept for now; with too many files open, raise the limit"
                             );
                         }
                         return;
                     }
-                    // The connection that was about to be accepted is gone or broken; the next may
-                    // be well.
-                    _ => {}
                 },
             }
         }
@@ -404,14 +464,16 @@ impl Listener {
                 }
             }
             Take::There { loops, placement, next, make } => {
-                let Some(handle) = choose(loops, *placement, next, peer) else { return };
+                let Some(place) = choose(loops, *placement, next, peer) else { return };
                 detached.options = (*self.options).clone();
                 let make = Arc::clone(make);
+                let under_way = UnderWay::to(place);
                 // A loop that has ended drops the task and with it the connection.
-                let _ = handle.post(move |el| {
+                let _ = place.handle.post(move |el| {
                     if let Some(handler) = make(el, &accepted) {
                         report(el.adopt(detached, handler));
                     }
+                    drop(under_way);
                 });
             }
         }
@@ -425,13 +487,13 @@ fn report(adopted: io::Result<SourceId>) {
 }
 
 fn choose<'a>(
-    loops: &'a [Handle],
+    loops: &'a [Place],
     placement: Placement,
     next: &mut usize,
     peer: Option<SocketAddr>,
-) -> Option<&'a Handle> {
+) -> Option<&'a Place> {
     match (placement, peer) {
-        (Placement::LeastLoaded, _) => loops.iter().min_by_key(|handle| handle.connections()),
+        (Placement::LeastLoaded, _) => loops.iter().min_by_key(|place| place.load()),
         (Placement::BySource, Some(peer)) => {
             use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
             // Without a random seed, so that an address keeps its loop.

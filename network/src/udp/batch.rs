@@ -36,9 +36,8 @@ struct Gathered<'a> {
 impl<'a> Batch<'a> {
     pub(super) fn new((memory, received): (&'a mut [u8], &'a [Received])) -> Self {
         let whole = received.iter().filter(|one| one.is_whole());
-        let (left, bytes) = whole.fold((0, 0), |(datagrams, bytes), one| {
-            (datagrams + one.datagrams(), bytes + one.len)
-        });
+        let (left, bytes) = whole
+            .fold((0, 0), |(datagrams, bytes), one| (datagrams + one.datagrams(), bytes + one.len));
         Self { memory, received: received.iter(), current: None, left, bytes }
     }
 

@@ -314,9 +314,7 @@ fn connect(socket: &Socket, local: SocketAddr, peer: SocketAddr) -> io::Result<S
 /// An IPv4 address in the form that IPv6 sockets take.
 pub(super) fn mapped(address: SocketAddr) -> SocketAddr {
     match address {
-        SocketAddr::V4(v4) => {
-            SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into()
-        }
+        SocketAddr::V4(v4) => SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into(),
         SocketAddr::V6(_) => address,
     }
 }

@@ -114,11 +114,17 @@ impl Queue {
         plan.pieces.clear();
         let mut row = Row::default();
         for (index, waiting) in self.waiting.iter().take(limits::IOV_MAX).enumerate() {
-            let Some(last) = plan.messages.last_mut().filter(|last| row.takes(last, waiting)) else {
+            let Some(last) = plan.messages.last_mut().filter(|last| row.takes(last, waiting))
+            else {
                 if plan.messages.len() == UDP_SEND_BATCH {
                     break;
                 }
-                plan.messages.push(Outgoing { to: waiting.to, slices: 1, segment: 0, datagrams: 1 });
+                plan.messages.push(Outgoing {
+                    to: waiting.to,
+                    slices: 1,
+                    segment: 0,
+                    datagrams: 1,
+                });
                 plan.pieces.push(waiting.piece(index));
                 row = Row {
                     open: gather && index >= single,

@@ -156,7 +156,11 @@ fn a_full_queue_drops_and_counts_and_tells_of_room() {
     assert_eq!(socket.compose(|out| out.extend_from_slice(&[1; 100])), Err(SendError::Full));
     assert_eq!((socket.stats().dropped, socket.queued_bytes()), (7, 1000));
     turns(&mut el);
-    assert_eq!((room.get(), seen.borrow().len()), (1, 10), "told once, and what was queued is there");
+    assert_eq!(
+        (room.get(), seen.borrow().len()),
+        (1, 10),
+        "told once, and what was queued is there"
+    );
 
     let socket = el.udp(id).unwrap();
     socket.flags.blocked = true;
