@@ -126,7 +126,8 @@ impl Program {
         let until = Instant::now() + PATIENCE;
         // The outputs close when the program ends.
         let mut said = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()))
+        while let Ok(line) =
+            self.lines.recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             said.push(line);
         }

@@ -9,7 +9,9 @@ use std::fmt;
 use std::io::Write;
 
 use clap::Parser;
-use network::http::{Answered, Body, Failure, Method, Reply, Request, RouteError, Server, StatusCode};
+use network::http::{
+    Answered, Body, Failure, Method, Reply, Request, RouteError, Server, StatusCode,
+};
 use network::{EventLoop, Listen, Threads};
 
 #[derive(Parser)]
@@ -75,7 +77,8 @@ fn echo(request: &Request<'_>, reply: Reply<'_>, _: &mut EventLoop) -> Answered 
 }
 
 fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
-    let json = format!("{{\"code\":{},\"message\":\"{}\"}}\n", failure.status.as_u16(), failure.reason);
+    let json =
+        format!("{{\"code\":{},\"message\":\"{}\"}}\n", failure.status.as_u16(), failure.reason);
     reply.respond(
         failure.status,
         |head| {

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use network::{
-    Connection, EventLoop, Handler, Listen, SIGHUP, SIGINT, SIGTERM, SIGUSR1, Threads,
-};
+use network::{Connection, EventLoop, Handler, Listen, SIGHUP, SIGINT, SIGTERM, SIGUSR1, Threads};
 
 #[derive(Parser)]
 struct Args {

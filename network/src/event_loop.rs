@@ -98,7 +98,6 @@ const AGAIN: u8 = 16;
 /// Mark of a source that is in [`EventLoop::mark_due`]'s list.
 const DUE: u8 = 32;
 
-
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ready(u8);
@@ -528,7 +527,7 @@ impl EventLoop {
         };
         let sleeps = wait != Some(Duration::ZERO);
         if sleeps {
-            self.shared.note_asleep(true, before);
+            self.shared.fell_asleep(before);
         }
         if let Err(error) = self.poll.poll(&mut self.events, wait) {
             if error.kind() != io::ErrorKind::Interrupted {
@@ -539,9 +538,7 @@ impl EventLoop {
             }
         }
         self.clock.now = Instant::now();
-        if sleeps {
-            self.shared.note_asleep(false, self.clock.now);
-        }
+        self.shared.is_awake(self.clock.now);
         self.measure(before);
         // What is asked for from here on is for the next turn.
         std::mem::swap(&mut self.again, &mut self.asked);

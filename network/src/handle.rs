@@ -72,10 +72,20 @@ impl Shared {
         }
     }
 
-    /// For the loop, which falls asleep or wakes.
-    pub fn note_asleep(&self, asleep: bool, now: Instant) {
-        let micros = now.saturating_duration_since(self.born).as_micros() as u64;
-        self.stats.since.store(micros << 1 | u64::from(asleep), Ordering::Relaxed);
+    /// For the loop, which is about to wait.
+    pub fn fell_asleep(&self, now: Instant) {
+        self.stats.since.store(self.micros(now) << 1 | ASLEEP, Ordering::Relaxed);
+    }
+
+    /// For the loop, which has polled.
+    pub fn is_awake(&self, now: Instant) {
+        if self.stats.since.load(Ordering::Relaxed) & ASLEEP == ASLEEP {
+            self.stats.since.store(self.micros(now) << 1, Ordering::Relaxed);
+        }
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.born).as_micros() as u64
     }
 
     /// The share that the loop last measured; a loop that has slept, or worked, for longer than one

@@ -328,7 +328,9 @@ fn a_stalled_peer_is_closed_at_the_bound_whether_bytes_are_queued_or_held_back()
                     assert!(conn.gather(&[std::io::IoSlice::new(&bytes)]) < bytes.len());
                 }
             })
-            .writable(|conn, _| drop(conn.gather(&[std::io::IoSlice::new(&[0; 1 << 20])])))
+            .writable(|conn, _| {
+                conn.gather(&[std::io::IoSlice::new(&[0; 1 << 20])]);
+            })
             .told(&why);
         let (_, peer) = connected(&mut el, options, handler);
         let began = Instant::now();
@@ -359,7 +361,9 @@ fn a_socket_filled_after_a_long_silence_is_not_stalled_at_once() {
         .told(&why)
         .timer(move |conn, _, _| fill(conn))
         .writable(move |conn, _| fill(conn))
-        .opened(move |conn, el| drop(conn.start_timer(el, bound * 2, 7)));
+        .opened(move |conn, el| {
+            conn.start_timer(el, bound * 2, 7);
+        });
     let (_, peer) = connected(&mut el, options, handler);
     let began = Instant::now();
     let ended = why.clone();

@@ -141,8 +141,7 @@ fn nobody_answers_and_the_call_ends_in_time() {
 fn a_server_that_comes_late_is_found() {
     let mut el = EventLoop::new().unwrap();
     let address = nobody();
-    let (_, outcome) =
-        call(&mut el, Connect::to(address.into()).attempts(None).backoff(quick()));
+    let (_, outcome) = call(&mut el, Connect::to(address.into()).attempts(None).backoff(quick()));
     let until = Instant::now() + Duration::from_millis(60);
     run_until(&mut el, LIMIT, || Instant::now() > until);
     assert!(outcome.with(Option::is_none));

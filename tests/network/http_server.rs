@@ -174,9 +174,24 @@ fn wrong_requests_get_the_right_status_and_end_that_connection_alone() {
         ("400", format!("GET / HTTP/1.1\r\n{host}{host}\r\n")),
         ("400", format!("GET / HTTP/1.1\r\n{host}A : b\r\n\r\n")),
         ("400", format!("GET / HTTP/1.1\r\n{host}A: b\r\n c\r\n\r\n")),
-        ("400", format!("POST /echo HTTP/1.1\r\n{host}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab")),
-        ("400", format!("POST /echo HTTP/1.1\r\n{host}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
-        ("400", format!("POST /echo HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        (
+            "400",
+            format!(
+                "POST /echo HTTP/1.1\r\n{host}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"
+            ),
+        ),
+        (
+            "400",
+            format!(
+                "POST /echo HTTP/1.1\r\n{host}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "400",
+            format!(
+                "POST /echo HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            ),
+        ),
         ("400", format!("POST /echo HTTP/1.1\r\n{host}Content-Length: -1\r\n\r\n")),
         ("400", format!("POST /echo HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\nzz\r\n")),
         ("400", "\u{16}\u{3}\u{1}\u{2}".into()),
@@ -185,9 +200,18 @@ fn wrong_requests_get_the_right_status_and_end_that_connection_alone() {
         ("405", format!("PUT /echo HTTP/1.1\r\n{host}Connection: close\r\n\r\n")),
         ("413", format!("POST /echo HTTP/1.1\r\n{host}Content-Length: 101\r\n\r\n")),
         ("413", format!("POST /echo HTTP/1.1\r\n{host}Content-Length: 101\r\n\r\n{}", long(101))),
-        ("413", format!("POST /echo HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n65\r\n{}\r\n", long(101))),
+        (
+            "413",
+            format!(
+                "POST /echo HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n65\r\n{}\r\n",
+                long(101)
+            ),
+        ),
         ("414", format!("GET /{} HTTP/1.1\r\n{host}\r\n", long(9_000))),
-        ("417", format!("POST /echo HTTP/1.1\r\n{host}Expect: wonders\r\nContent-Length: 1\r\n\r\na")),
+        (
+            "417",
+            format!("POST /echo HTTP/1.1\r\n{host}Expect: wonders\r\nContent-Length: 1\r\n\r\na"),
+        ),
         ("431", format!("GET / HTTP/1.1\r\n{host}A: {}\r\n\r\n", long(20_000))),
         ("431", format!("GET / HTTP/1.1\r\n{host}{}\r\n", "A: b\r\n".repeat(200))),
         ("501", format!("BREW / HTTP/1.1\r\n{host}\r\n")),
@@ -242,7 +266,10 @@ fn head_has_the_headers_and_no_body_and_options_lists() {
     assert!(get.contains("Content-Length: 4") && head.contains("Content-Length: 4"), "{head}");
     assert!(server.ask("HEAD /stream HTTP/1.1", "").contains("Transfer-Encoding: chunked"));
     let options = server.ask("OPTIONS / HTTP/1.1", "");
-    assert!(status(&options) == "204" && options.contains("Allow: GET, HEAD, OPTIONS"), "{options}");
+    assert!(
+        status(&options) == "204" && options.contains("Allow: GET, HEAD, OPTIONS"),
+        "{options}"
+    );
 }
 
 #[test]

@@ -194,7 +194,9 @@ fn reading_extends_the_idle_time_and_writing_does_not() {
         let mut el = EventLoop::new().unwrap();
         let why = Shared::default();
         let handler = Acts::new()
-            .opened(|conn, el| drop(conn.start_timer(el, Duration::from_millis(20), 1)))
+            .opened(|conn, el| {
+                conn.start_timer(el, Duration::from_millis(20), 1);
+            })
             .timer(|conn, el, _| {
                 conn.send(b"still here");
                 conn.start_timer(el, Duration::from_millis(20), 1);

@@ -287,11 +287,8 @@ fn a_connection_without_a_handler_is_closed() {
 #[test]
 fn options_of_the_listener_are_in_force_on_what_it_accepts() {
     let mut el = EventLoop::new().unwrap();
-    let keepalive = Keepalive {
-        after: Duration::from_secs(61),
-        every: Duration::from_secs(7),
-        probes: 4,
-    };
+    let keepalive =
+        Keepalive { after: Duration::from_secs(61), every: Duration::from_secs(7), probes: 4 };
     let options = Options {
         keepalive: Some(keepalive),
         user_timeout: Some(Duration::from_millis(12_345)),
@@ -301,7 +298,9 @@ fn options_of_the_listener_are_in_force_on_what_it_accepts() {
         ..Options::default()
     };
     let socket = Shared::new(None::<OwnedFd>);
-    for (options, plain) in [(options, false), (Options { nodelay: false, ..Options::default() }, true)] {
+    for (options, plain) in
+        [(options, false), (Options { nodelay: false, ..Options::default() }, true)]
+    {
         let to = socket.clone();
         let (_, address) = serve(&mut el, options, move |_, _| {
             let to = to.clone();
@@ -409,7 +408,10 @@ fn the_kernel_spreads_connections_over_the_listeners_of_a_port() {
     end(threads);
 }
 
-fn accept_for(placement: Placement, call: impl FnOnce(SocketAddr, &Threads) -> Vec<TcpStream>) -> (Places, Vec<usize>) {
+fn accept_for(
+    placement: Placement,
+    call: impl FnOnce(SocketAddr, &Threads) -> Vec<TcpStream>,
+) -> (Places, Vec<usize>) {
     let threads = Threads::start(vec![(); 3], None, |_, _, ()| Ok(())).unwrap();
     let mut el = EventLoop::new().unwrap();
     let places = Places::default();

@@ -46,6 +46,25 @@ pub fn wait_until(limit: Duration, done: impl Fn() -> bool) {
     }
 }
 
+/// Measures up to three times, for bounds on time that hold on a machine with nothing else to do: what
+/// is wrong with the loop is wrong each time, what other processes do is not.
+#[track_caller]
+pub fn measured(mut measure: impl FnMut() -> Result<(), String>) {
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        match measure() {
+            Ok(()) => return,
+            Err(what) => seen.push(what),
+        }
+    }
+    panic!("thrice in a row:\n{}", seen.join("\n"));
+}
+
+/// For [`measured`]: an error that says `what` unless `good`.
+pub fn expect(good: bool, what: impl std::fmt::Debug) -> Result<(), String> {
+    if good { Ok(()) } else { Err(format!("{what:?}")) }
+}
+
 /// How many descriptors this process has open. Other tests of the process open and close theirs
 /// meanwhile: count inside of [`alone`].
 pub fn open_fds() -> usize {

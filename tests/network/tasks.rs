@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use network::{EventLoop, Handle, LoopEnded, ResolveError};
 
-use crate::support::{Drops, alone, read_all, run_until, socket_pair, wait_until, watch, within};
+use crate::support::{
+    Drops, alone, expect, measured, read_all, run_until, socket_pair, wait_until, watch, within,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,7 +27,7 @@ fn a_handle_goes_anywhere() {
 
 #[test]
 fn a_million_posts_from_four_threads_keep_each_threads_order() {
-    const EACH: u64 = 250_000;
+    const EACH: u64 = 220_000;
     let mut el = EventLoop::new().unwrap();
     // What each producer's next task has to be. Only the loop's thread touches it.
     let next: Arc<[AtomicU64; 4]> = Arc::default();
@@ -84,25 +86,27 @@ fn posts_to_a_loop_that_is_awake_wake_it_once() {
 fn a_sleeping_loop_is_woken_for_a_single_post() {
     let mut el = EventLoop::new().unwrap();
     let handle = el.handle();
-    let mut waits = Vec::new();
-    for _ in 0..20 {
-        let (poster, turns) = (handle.clone(), handle.turns());
-        let (tell, hear) = mpsc::channel();
-        let posting = thread::spawn(move || {
-            wait_until(SECOND, || poster.turns() == turns);
-            let began = Instant::now();
-            poster.post(move |_| tell.send(began.elapsed()).unwrap()).unwrap();
-        });
-        let mut wait = None;
-        while wait.is_none() {
-            el.run_once(SECOND);
-            wait = hear.try_recv().ok();
+    measured(|| {
+        let mut waits = Vec::new();
+        for _ in 0..15 {
+            let (poster, turns) = (handle.clone(), handle.turns());
+            let (tell, hear) = mpsc::channel();
+            let posting = thread::spawn(move || {
+                wait_until(SECOND, || poster.turns() == turns);
+                let began = Instant::now();
+                poster.post(move |_| tell.send(began.elapsed()).unwrap()).unwrap();
+            });
+            let mut wait = None;
+            while wait.is_none() {
+                el.run_once(SECOND);
+                wait = hear.try_recv().ok();
+            }
+            waits.extend(wait);
+            posting.join().unwrap();
         }
-        waits.extend(wait);
-        posting.join().unwrap();
-    }
-    waits.sort();
-    assert!(waits[10] < Duration::from_millis(5), "{waits:?}");
+        waits.sort();
+        expect(waits[7] < Duration::from_millis(5), &waits)
+    });
 }
 
 #[test]
@@ -181,8 +185,8 @@ fn a_burst_of_tasks_does_not_hold_up_timers_and_events() {
     let mut el = EventLoop::new().unwrap();
     let handle = el.handle();
     let ran = Arc::new(AtomicU32::new(0));
-    // Half a second of work, all of it in the queue at once.
-    for _ in 0..50_000 {
+    // A fifth of a second of work, all of it in the queue at once.
+    for _ in 0..20_000 {
         let ran = Arc::clone(&ran);
         let task = move |_: &mut EventLoop| {
             let moment = Instant::now() + Duration::from_micros(10);
@@ -196,9 +200,9 @@ fn a_burst_of_tasks_does_not_hold_up_timers_and_events() {
         let (before, ran) = (Rc::clone(&before), Arc::clone(&ran));
         move |_| before.set(Some(ran.load(Ordering::Relaxed)))
     });
-    run_until(&mut el, SECOND * 10, || ran.load(Ordering::Relaxed) == 50_000);
+    run_until(&mut el, SECOND * 10, || ran.load(Ordering::Relaxed) == 20_000);
     let before = before.get().expect("the timer has fired");
-    assert!(before < 25_000, "{before} tasks before a timer that was due long ago");
+    assert!(before < 10_000, "{before} tasks before a timer that was due long ago");
 }
 
 // ---- the end ----
@@ -308,6 +312,11 @@ fn a_task_posted_in_the_very_moment_of_the_end_leaks_nothing() {
 
 type Answer = Result<Vec<SocketAddr>, ResolveError>;
 
+/// A name that every system refuses without asking anybody: no part of a name is that long.
+fn impossible(name: &str) -> String {
+    format!("{name}-{}", "x".repeat(64))
+}
+
 /// Asks for a name; the answers go where the returned list is.
 fn ask(el: &mut EventLoop, host: &str, port: u16) -> Rc<RefCell<Vec<Answer>>> {
     let answers: Rc<RefCell<Vec<Answer>>> = Rc::default();
@@ -377,10 +386,10 @@ fn names_that_cannot_be_names_are_told_as_others() {
 #[test]
 fn all_who_ask_for_the_same_name_are_answered_while_the_loop_goes_on() {
     let mut el = EventLoop::new().unwrap();
-    let answered = Rc::new(Cell::new(0));
+    let (name, answered) = (impossible("asked-by-many"), Rc::new(Cell::new(0)));
     for number in 0..5_000 {
         let answered = Rc::clone(&answered);
-        el.resolve("asked-by-many.invalid", number, move |_, answer| {
+        el.resolve(&name, number, move |_, answer| {
             assert!(answer.is_err());
             answered.set(answered.get() + 1);
         });
@@ -409,7 +418,7 @@ fn too_many_names_at_once_are_refused_with_a_sentence() {
         let refused: Rc<RefCell<Vec<String>>> = Rc::default();
         for number in 0..5_000 {
             let refused = Rc::clone(&refused);
-            el.resolve(&format!("name-{number}.invalid"), 80, move |_, answer| {
+            el.resolve(&impossible(&number.to_string()), 80, move |_, answer| {
                 if let Err(error @ ResolveError::Busy(_)) = answer {
                     refused.borrow_mut().push(error.to_string());
                 }
@@ -425,13 +434,13 @@ fn too_many_names_at_once_are_refused_with_a_sentence() {
 fn a_loop_that_ends_before_the_answer_drops_who_waits() {
     let drops = Drops::default();
     let mut el = EventLoop::new().unwrap();
-    let token = drops.token();
-    el.resolve("asked-too-late.invalid", 80, move |_, _| drop(token));
+    let (token, name) = (drops.token(), impossible("asked-too-late"));
+    el.resolve(&name, 80, move |_, _| drop(token));
     drop(el);
     assert_eq!(drops.count(), 1);
     // The answer comes to nobody, and the next loop hears of its own question only.
     let mut el = EventLoop::new().unwrap();
-    let answers = ask(&mut el, "asked-too-late.invalid", 80);
+    let answers = ask(&mut el, &name, 80);
     run_until(&mut el, SECOND * 20, || !answers.borrow().is_empty());
     assert_eq!(answers.borrow().len(), 1);
 }
@@ -442,7 +451,7 @@ fn two_loops_that_ask_for_one_name_are_both_answered() {
         .map(|_| {
             thread::spawn(|| {
                 let mut el = EventLoop::new().unwrap();
-                let answers = ask(&mut el, "asked-by-two.invalid", 80);
+                let answers = ask(&mut el, &impossible("asked-by-two"), 80);
                 run_until(&mut el, SECOND * 20, || !answers.borrow().is_empty());
                 answers.borrow().len()
             })

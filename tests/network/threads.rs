@@ -352,14 +352,15 @@ fn signals_are_events_of_the_loop() {
                 assert_eq!(seen.take(), [signal], "round {round}");
             }
         }
-        // Several before the loop looks: each is told once.
+        // Several before the loop looks: none is lost. (Equal ones may come as one, or, where the thread
+        // that the kernel chose for the second is slow to take it, as two.)
         for (name, _) in all.into_iter().chain(all) {
             raise(name);
         }
-        run_until(&mut el, SECOND, || seen.borrow().len() == 4);
-        el.run_once(Duration::from_millis(5));
-        let told: BTreeSet<i32> = seen.borrow().iter().copied().collect();
-        assert_eq!((told.len(), seen.take().len()), (4, 4));
+        let different = || seen.borrow().iter().copied().collect::<BTreeSet<i32>>().len();
+        run_until(&mut el, SECOND, || different() == 4);
+        el.run_once(Duration::from_millis(20));
+        assert!((4..=8).contains(&seen.take().len()));
         assert!(el.remove(id));
         assert_eq!(open_fds(), empty);
         // Nobody listens: it is not heard, nor does it end the process.

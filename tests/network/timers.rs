@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use network::{EventLoop, Ready, Source, SourceId, Timer};
 
 use crate::support::{
-    Drops, one_at_a_time, read_all, run_until, socket_pair, thread_cpu, watch, within,
+    Drops, expect, measured, one_at_a_time, read_all, run_until, socket_pair, thread_cpu, watch,
+    within,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -84,53 +85,56 @@ fn timers_that_are_late_together_still_fire_in_their_order() {
 #[test]
 fn ten_thousand_timers_fire_within_two_milliseconds() {
     let _quiet = one_at_a_time();
-    let mut el = EventLoop::new().unwrap();
-    let late: Rc<RefCell<Vec<Duration>>> = Rc::default();
-    let began = Instant::now() + ms(20);
-    for _ in 0..10_000 {
-        let at = began + Duration::from_micros(el.random() % 1_000_000);
-        let late = Rc::clone(&late);
-        el.at(at, move |_| {
-            let now = Instant::now();
-            assert!(now >= at, "{:?} early", at - now);
-            late.borrow_mut().push(now - at);
-        });
-    }
-    assert_eq!(el.timers(), 10_000);
-    run_until(&mut el, SECOND * 5, || late.borrow().len() == 10_000);
-    assert_eq!(el.timers(), 0);
-    let mut late = late.take();
-    late.sort();
-    let (median, p99) = (late[5_000], late[9_900]);
-    // Other work of the machine makes the last ones late, never the half of them.
-    assert!(median < ms(2), "median {median:?}, p99 {p99:?}");
-    assert!(p99 < ms(20), "median {median:?}, p99 {p99:?}");
+    measured(|| {
+        let mut el = EventLoop::new().unwrap();
+        let late: Rc<RefCell<Vec<Duration>>> = Rc::default();
+        let began = Instant::now() + ms(20);
+        for _ in 0..10_000 {
+            let at = began + Duration::from_micros(el.random() % 500_000);
+            let late = Rc::clone(&late);
+            el.at(at, move |_| {
+                let now = Instant::now();
+                assert!(now >= at, "{:?} early", at - now);
+                late.borrow_mut().push(now - at);
+            });
+        }
+        assert_eq!(el.timers(), 10_000);
+        run_until(&mut el, SECOND * 5, || late.borrow().len() == 10_000);
+        assert_eq!(el.timers(), 0);
+        let mut late = late.take();
+        late.sort();
+        let (median, p99) = (late[5_000], late[9_900]);
+        // A machine that does other work, too, makes the last ones late, never the half of them.
+        expect(median < ms(2) && p99 < ms(10), ("median", median, "p99", p99))
+    });
 }
 
 #[test]
 fn a_timer_on_an_otherwise_idle_loop_is_exact() {
     let _quiet = one_at_a_time();
-    let mut el = EventLoop::new().unwrap();
-    // The wheel has turned, and then stood still without timers.
-    el.after(Duration::ZERO, |_| ());
-    el.run_once(ms(5));
-    let mut late: Vec<Duration> = (0..21)
-        .map(|i| {
-            thread::sleep(Duration::from_micros(i * 700));
-            let fired = Rc::new(Cell::new(None));
-            let at = Instant::now() + Duration::from_micros(3_000 + i * 150);
-            el.at(at, {
-                let fired = Rc::clone(&fired);
-                move |_| fired.set(Some(Instant::now()))
-            });
-            while fired.get().is_none() {
-                el.run_once(SECOND);
-            }
-            fired.get().unwrap() - at
-        })
-        .collect();
-    late.sort();
-    assert!(late[10] < Duration::from_micros(2_500), "{late:?}");
+    measured(|| {
+        let mut el = EventLoop::new().unwrap();
+        // The wheel has turned, and then stood still without timers.
+        el.after(Duration::ZERO, |_| ());
+        el.run_once(ms(5));
+        let mut late: Vec<Duration> = (0..21)
+            .map(|i| {
+                thread::sleep(Duration::from_micros(i * 700));
+                let fired = Rc::new(Cell::new(None));
+                let at = Instant::now() + Duration::from_micros(3_000 + i * 150);
+                el.at(at, {
+                    let fired = Rc::clone(&fired);
+                    move |_| fired.set(Some(Instant::now()))
+                });
+                while fired.get().is_none() {
+                    el.run_once(SECOND);
+                }
+                fired.get().unwrap() - at
+            })
+            .collect();
+        late.sort();
+        expect(late[10] < ms(2), late)
+    });
 }
 
 #[test]
@@ -159,35 +163,30 @@ fn the_farthest_future_is_waited_for_without_a_turn() {
 
 #[test]
 fn a_periodic_timer_does_not_drift() {
+    const PERIOD: Duration = ms(10);
+    const CALLS: u32 = 40;
     let _quiet = one_at_a_time();
-    let mut el = EventLoop::new().unwrap();
-    let times: Rc<RefCell<Vec<Instant>>> = Rc::default();
-    let began = Instant::now();
-    el.every(ms(10), {
-        let times = Rc::clone(&times);
-        move |_| {
-            times.borrow_mut().push(Instant::now());
-            // A timer that was started anew from here would be later each time.
-            work(ms(3));
-        }
+    measured(|| {
+        let mut el = EventLoop::new().unwrap();
+        let late: Rc<RefCell<Vec<Duration>>> = Rc::default();
+        let began = Instant::now();
+        el.every(PERIOD, {
+            let late = Rc::clone(&late);
+            move |_| {
+                // Behind a multiple of the period, never in front of it.
+                let micros = began.elapsed().as_micros() % PERIOD.as_micros();
+                late.borrow_mut().push(Duration::from_micros(micros as u64));
+                // A timer that was started anew from here would be later each time.
+                work(ms(3));
+            }
+        });
+        run_until(&mut el, SECOND * 3, || late.borrow().len() == CALLS as usize);
+        let took = began.elapsed();
+        assert!(took >= PERIOD * CALLS, "{took:?}");
+        let mut late = late.take();
+        late.sort();
+        expect(late[late.len() / 2] < ms(2) && took < PERIOD * CALLS * 5 / 4, (took, late))
     });
-    run_until(&mut el, SECOND * 3, || times.borrow().len() == 50);
-    let times = times.borrow();
-    let periods = |i: usize| ms(10) * i as u32;
-    // Each is behind a multiple of the period, never in front of it.
-    let late: Vec<Duration> = times
-        .iter()
-        .map(|time| {
-            let since = *time - began;
-            Duration::from_micros((since.as_micros() % 10_000) as u64)
-        })
-        .collect();
-    let mut sorted = late.clone();
-    sorted.sort();
-    assert!(sorted[25] < ms(3), "{late:?}");
-    assert!(times[49] - began >= periods(50));
-    // Some periods may have been missed on a busy machine, few of them.
-    assert!(times[49] - began < periods(60), "{:?}", times[49] - began);
 }
 
 #[test]

@@ -259,7 +259,10 @@ impl Handler for Wanderer {
             let to = self.loops[next.at % self.loops.len()].clone();
             conn.detach(move |_, detached| {
                 next.moves.send(()).unwrap();
-                to.post(move |el| drop(el.adopt(detached, Box::new(next)).unwrap())).unwrap();
+                let arrive = move |el: &mut EventLoop| {
+                    el.adopt(detached, Box::new(next)).unwrap();
+                };
+                to.post(arrive).unwrap();
             });
         }
         consumed
@@ -280,9 +283,10 @@ fn no_byte_is_lost_on_the_way_from_loop_to_loop() {
     let loops = Arc::new(threads.handles().to_vec());
     let first = Wanderer { loops, at: 0, until_move: 1, moves };
     let detached = Detached::new(OwnedFd::from(ours), small_buffers()).unwrap();
-    threads.handles()[0]
-        .post(move |el| drop(el.adopt(detached, Box::new(first)).unwrap()))
-        .unwrap();
+    let begin = move |el: &mut EventLoop| {
+        el.adopt(detached, Box::new(first)).unwrap();
+    };
+    threads.handles()[0].post(begin).unwrap();
     let mut writer = peer.try_clone().unwrap();
     let writer = thread::spawn(move || {
         for piece in pattern(LEN).chunks(33_333) {
@@ -893,8 +897,7 @@ fn check(told: &[Told], ending: Ending, len: usize) {
     };
     assert_eq!(told.last(), Some(&Told::Closed(reason)), "{context}");
     assert_eq!(told.iter().filter(|told| **told == Told::Ended).count(), ended, "{context}");
-    let bytes: usize =
-        told.iter().map(|told| if let Told::Bytes(n) = told { *n } else { 0 }).sum();
+    let bytes: usize = told.iter().map(|told| if let Told::Bytes(n) = told { *n } else { 0 }).sum();
     match ending {
         Ending::PeerResets => assert!(bytes <= len, "{context}"),
         _ => assert_eq!(bytes, len + more, "{context}"),

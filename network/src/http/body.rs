@@ -8,7 +8,6 @@ use super::lexical::{hex_digit, is_text, is_token};
 use super::status::{HttpError, StatusCode};
 use crate::limits;
 
-
 /// How the end of a message's body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFraming {

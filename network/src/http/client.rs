@@ -9,6 +9,9 @@
 //! | `dial.rs` | a name, its addresses, a connection |
 //! | `line.rs` | a connection and the answer on it |
 //! | `error.rs` | why there is no answer |
+//!
+//! Absent on purpose: proxies, cookies, decompression, pipelining of requests, bodies of requests
+//! whose length is not known.
 
 mod dial;
 mod error;

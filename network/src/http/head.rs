@@ -20,7 +20,6 @@ use super::target::{Target, is_host};
 use super::write::ReplyTo;
 use crate::limits;
 
-
 /// The versions this crate speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -166,7 +165,8 @@ impl HeadScan {
             }
         }
         self.scanned = window.len();
-        if !self.has_start_line && window.len().saturating_sub(self.start) > limits::HTTP_START_LINE {
+        if !self.has_start_line && window.len().saturating_sub(self.start) > limits::HTTP_START_LINE
+        {
             return Err(START_LINE_TOO_LONG);
         }
         if window.len() == limit {

@@ -93,8 +93,8 @@ impl Reply<'_> {
         let mut result = Err(WriteError::Body);
         let (to, server) = (self.to, self.server);
         self.conn.compose(|out| {
-            result = server
-                .with_date(|date| write_response(out, to, status, date, content_type, body));
+            result =
+                server.with_date(|date| write_response(out, to, status, date, content_type, body));
         });
         self.done(result)
     }

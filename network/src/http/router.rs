@@ -18,7 +18,6 @@ use super::status::HttpError;
 use super::target::safe_segment;
 use crate::limits;
 
-
 /// A table of routes, filled at the start and then only read.
 #[derive(Debug)]
 pub struct Router<T> {

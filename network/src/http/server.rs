@@ -178,10 +178,7 @@ impl ServerBuilder {
 
     /// Has `run` word the answers to requests that no route answers.
     #[must_use]
-    pub fn on_failure(
-        mut self,
-        run: impl Fn(&Failure, Reply<'_>) -> Answered + 'static,
-    ) -> Self {
+    pub fn on_failure(mut self, run: impl Fn(&Failure, Reply<'_>) -> Answered + 'static) -> Self {
         self.on_failure = Box::new(run);
         self
     }

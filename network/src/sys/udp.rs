@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::{check, set_option};
-use crate::udp::{UDP_RECEIVE_BATCH, UDP_SLOT};
+use crate::limits::{UDP_RECEIVE_BATCH, UDP_SLOT};
 
 /// An address as the kernel reads and writes it. Both variants begin with the family.
 #[repr(C)]

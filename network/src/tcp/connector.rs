@@ -329,7 +329,9 @@ impl Source for Calling {
         }
         // A call to a local port that nobody serves may get that very port as its own and be answered
         // by itself.
-        if peer.is_ok_and(|peer| peer.as_socket().is_some() && known.local_addr().is_ok_and(|ours| ours == peer)) {
+        if peer.is_ok_and(|peer| {
+            peer.as_socket().is_some() && known.local_addr().is_ok_and(|ours| ours == peer)
+        }) {
             error = Some(io::ErrorKind::ConnectionRefused.into());
         }
         el.remove(id);

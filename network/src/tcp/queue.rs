@@ -224,6 +224,8 @@ impl Queue {
 /// Buffers a loop keeps so that no connection needs an allocation of its own for a moment's use.
 #[derive(Default)]
 pub(crate) struct Spares {
+    // The box is what is lent: a connection without output holds a null pointer.
+    #[allow(clippy::vec_box)]
     queues: Vec<Box<Queue>>,
     rests: Vec<Vec<u8>>,
     /// Plaintext of the TLS connection at work; a file's piece on its way into TLS.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::UDP_SLOT;
+use crate::limits::UDP_SLOT;
 use crate::sys::udp::Received;
 
 /// One datagram, as its sender sent it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{UDP_QUEUE_BYTES, UDP_QUEUE_DATAGRAMS};
+use crate::limits::{UDP_QUEUE_BYTES, UDP_QUEUE_DATAGRAMS};
 use crate::sys;
 
 /// Where and how to open a UDP socket.

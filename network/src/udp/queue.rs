@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::{UDP_LONGEST_V4, UDP_QUEUE_KEPT, UDP_SEGMENTS, UDP_SEND_BATCH};
 use crate::limits;
+use crate::limits::{UDP_LONGEST_V4, UDP_QUEUE_KEPT, UDP_SEGMENTS, UDP_SEND_BATCH};
 use crate::sys::udp::Outgoing;
 
 /// Datagrams in the order in which they were sent.

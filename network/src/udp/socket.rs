@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::Failure;
 use super::bind::{Bound, mapped};
 use super::queue::{Plan, Queue};
-use super::{
-    Failure, UDP_FAILURES_TOLD, UDP_GSO_PAUSE, UDP_GSO_REFUSALS, UDP_LONGEST_V4, UDP_LONGEST_V6,
+use crate::event_loop::{EventLoop, SourceId};
+use crate::limits::{
+    UDP_FAILURES_TOLD, UDP_GSO_PAUSE, UDP_GSO_REFUSALS, UDP_LONGEST_V4, UDP_LONGEST_V6,
     UDP_SEND_BATCH, UDP_SEND_BYTES,
 };
-use crate::event_loop::{EventLoop, SourceId};
 use crate::sys::udp::{Receiver, Sender};
 use crate::timer::{Timer, TimerId};
 use crate::{CloseReason, sys};

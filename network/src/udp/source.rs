@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::bind::Bound;
 use super::socket::Phase;
-use super::{Batch, Handler, UDP_RECEIVE_BATCH, UDP_RECEIVE_ERRORS, UdpSocket};
+use super::{Batch, Handler, UdpSocket};
 use crate::event_loop::{EventLoop, Interest, Ready, Source, SourceId};
+use crate::limits::{UDP_RECEIVE_BATCH, UDP_RECEIVE_ERRORS};
 use crate::{CloseReason, limits};
 
 /// The bit that tells a socket's own timer from its handler's.

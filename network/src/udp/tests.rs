@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
+use crate::limits::UDP_GSO_REFUSALS;
 use crate::{EventLoop, SourceId};
 
 type Seen = Rc<RefCell<Vec<Vec<u8>>>>;

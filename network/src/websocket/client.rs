@@ -33,7 +33,8 @@ pub enum CallError {
     Random,
 }
 
-type Then = Box<dyn FnOnce(&mut EventLoop, Result<Option<&str>, CallError>) -> Option<Box<dyn Handler>>>;
+type Then =
+    Box<dyn FnOnce(&mut EventLoop, Result<Option<&str>, CallError>) -> Option<Box<dyn Handler>>>;
 
 /// Calls a WebSocket server: connects, asks for `target` at `host` (as the URL has them), and calls
 /// `then` once with the subprotocol the server chose, or with what went wrong. The handler it gives has

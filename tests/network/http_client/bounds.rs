@@ -2,18 +2,6 @@
 
 use super::*;
 
-/// An address that takes connections into its queue until that is full, and then answers nobody.
-fn black_hole() -> (socket2::Socket, Vec<TcpStream>, Url) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let fill = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
-    let filled: Vec<_> = std::iter::from_fn(fill).take(16).collect();
-    assert!(filled.len() < 16, "the queue is full at some point");
-    (socket, filled, format!("http://{address}/").parse().unwrap())
-}
-
 #[test]
 fn each_bound_of_time() {
     let silent = Peer::start(|_, line| line.wait());

@@ -104,7 +104,10 @@ fn https_is_kept_checked_and_not_left() {
     let ClientCause::Closed { when, why } = &error.cause else { panic!("{error}") };
     assert!(*when == "before it was open" && why.contains("TLS"), "{error}");
     // A server that does not speak it.
-    let plain = Peer::saying(ok(""));
+    let plain = Peer::start(|_, line| {
+        line.say("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        line.wait();
+    });
     let url: Url = format!("https://{}/", plain.address).parse().unwrap();
     assert_eq!(get(&mut el, &client, &url).unwrap_err().cause.label(), "closed");
     // One that says nothing at all.

@@ -20,8 +20,8 @@ fn a_cancelled_request_says_nothing_and_closes_its_connection() {
     let client = client_with(|options| options.connections_at_most = 1);
 
     // Before anything has begun.
-    let (fetch, none) = begin(&mut el, &client, ClientRequest::get(peer.url("/")));
-    fetch.cancel(&mut el);
+    let (first, none) = begin(&mut el, &client, ClientRequest::get(peer.url("/")));
+    first.cancel(&mut el);
     // While it connects, and while another waits behind it.
     let (fetch, connecting) = begin(&mut el, &client, ClientRequest::get(hole.clone()));
     let (waits, waiting) = begin(&mut el, &client, ClientRequest::get(hole));
@@ -54,7 +54,7 @@ fn a_cancelled_request_says_nothing_and_closes_its_connection() {
         run_until(&mut el, LIMIT, || client.connections() == 0);
     }
     assert!([none, connecting, waiting].iter().all(|outcomes| outcomes.borrow().is_empty()));
-    drop((fetch, waits));
+    drop((first, fetch, waits));
     assert_eq!((el.sources(), el.timers()), (0, 0));
     assert_eq!(Rc::strong_count(&client), 1);
 }
@@ -148,7 +148,7 @@ fn the_end_of_the_loop_is_told_and_leaves_nothing() {
 
 #[test]
 fn no_way_of_failing_leaves_a_descriptor_or_a_timer() {
-    alone("http_client::no_way_of_failing_leaves_a_descriptor_or_a_timer", || {
+    alone("http_client::endings::no_way_of_failing_leaves_a_descriptor_or_a_timer", || {
         let peer = Peer::start(|_, line| {
             let request = line.hear().unwrap_or_default();
             match request.split(' ').nth(1) {

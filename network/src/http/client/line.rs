@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::job::{Job, Lost};
+use super::job::{Job, Lost, far};
 use super::pool::{Idle, Seat};
 use super::{ClientCause, Incoming};
 use crate::event_loop::EventLoop;
@@ -51,6 +51,8 @@ pub(super) struct Line {
 /// A request under way and what is known of its answer.
 struct Exchange {
     job: Rc<Job>,
+    /// What the connection had sent before.
+    sent_before: u64,
     is_heard: bool,
     scan: HeadScan,
     interim: u32,
@@ -101,6 +103,7 @@ impl Line {
         job.apply_pause(conn);
         self.exchange = Some(Box::new(Exchange {
             job,
+            sent_before: conn.sent(),
             is_heard: false,
             scan: HeadScan::default(),
             interim: 0,
@@ -269,7 +272,7 @@ impl Handler for Line {
         let Some(seat) = &self.seat else { return };
         let Some(client) = seat.client.upgrade() else { return conn.close_now() };
         let (options, now) = (&client.options, Instant::now());
-        let left = (self.idle_since + options.idle_for).saturating_duration_since(now);
+        let left = far(self.idle_since, options.idle_for).saturating_duration_since(now);
         let is_spared = client.pool.borrow().idle_to(&seat.origin) <= options.idle_at_least;
         if left.is_zero() && !is_spared {
             self.forget(conn);
@@ -300,7 +303,7 @@ impl Handler for Line {
                 Some((url, status)) if !exchange.job.is_over() && !loop_ended => {
                     exchange.job.follow(el, url, status);
                 }
-                _ => exchange.job.lost(el, &exchange.lost(self.is_used), reason),
+                _ => exchange.job.lost(el, &exchange.lost(conn, self.is_used), reason),
             }
         } else if let Some(job) = left {
             let when = if self.is_used { "before the request" } else { "before it was open" };
@@ -406,8 +409,8 @@ impl Exchange {
             BodyEvent::NeedMore => Next::Wait,
             BodyEvent::End => Next::Done,
             BodyEvent::Data(data) => {
-                self.job.body_goes_on(el.now());
                 if self.redirect.is_none() {
+                    self.job.body_goes_on(el.now());
                     self.job.with_sink(|sink| {
                         sink.data(&mut Incoming { conn: &mut *conn, job: &self.job }, el, data);
                     });
@@ -426,12 +429,13 @@ impl Exchange {
         self.job.ask.borrow().request.body_at_most.unwrap_or(u64::MAX)
     }
 
-    fn lost(&self, is_reused: bool) -> Lost {
+    fn lost(&self, conn: &Connection, is_reused: bool) -> Lost {
         let when = match (self.is_heard, &self.body) {
             (false, _) => "before the answer",
             (true, None) => "within the head of the answer",
             (true, Some(_)) => "within the body of the answer",
         };
-        Lost { is_reused, is_sent: true, is_heard: self.is_heard, when }
+        let is_sent = conn.sent() != self.sent_before;
+        Lost { is_reused, is_sent, is_heard: self.is_heard, when }
     }
 }
