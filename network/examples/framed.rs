@@ -19,8 +19,11 @@ struct Args {
 /// A longer message is refused before a byte of it is kept.
 const MESSAGE_AT_MOST: usize = 1 << 20;
 
+/// A message and what comes behind it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// The first whole message of `input` and what comes behind it.
-fn split_message(input: &[u8]) -> Result<Option<(&[u8], &[u8])>, CloseReason> {
+fn split_message(input: &[u8]) -> Result<Option<Split<'_>>, CloseReason> {
     let Some((length, rest)) = input.split_first_chunk() else { return Ok(None) };
     let length = u32::from_be_bytes(*length) as usize;
     if length > MESSAGE_AT_MOST {

@@ -91,6 +91,9 @@ impl SourceId {
     }
 }
 
+/// A task of this very thread.
+type Deferred = Box<dyn FnOnce(&mut EventLoop)>;
+
 const WAKER: mio::Token = mio::Token(usize::MAX);
 
 /// Mark of a source that is in [`EventLoop::again`]'s list, beside the bits of what it asked for.
@@ -174,7 +177,7 @@ pub struct EventLoop {
     events: mio::Events,
     sources: Slots<Box<dyn Source>>,
     shared: Arc<Shared>,
-    deferred: VecDeque<Box<dyn FnOnce(&mut EventLoop)>>,
+    deferred: VecDeque<Deferred>,
     pub(crate) timers: Timers,
     /// Sources that want another round without a new edge from the kernel: in the next turn, and in
     /// this one. What for is in their marks, so that nobody is in a list twice.
@@ -529,13 +532,13 @@ impl EventLoop {
         if sleeps {
             self.shared.fell_asleep(before);
         }
-        if let Err(error) = self.poll.poll(&mut self.events, wait) {
-            if error.kind() != io::ErrorKind::Interrupted {
-                // The poll descriptor itself is broken: nothing on this thread can go on.
-                tracing::error!(%error, "the kernel refuses to poll; the loop ends");
-                self.stopping = true;
-                return;
-            }
+        if let Err(error) = self.poll.poll(&mut self.events, wait)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // The poll descriptor itself is broken: nothing on this thread can go on.
+            tracing::error!(%error, "the kernel refuses to poll; the loop ends");
+            self.stopping = true;
+            return;
         }
         self.clock.now = Instant::now();
         self.shared.is_awake(self.clock.now);

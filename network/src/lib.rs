@@ -55,3 +55,12 @@ pub use timer::Timer;
 pub fn raise_open_files() -> std::io::Result<u64> {
     sys::raise_open_files()
 }
+
+/// Makes an anonymous file that lives in memory (`memfd`). Ranges of it are sent by reference
+/// ([`FileRange`], [`Connection::gather_file`]): the pages that are under way must not be changed.
+///
+/// # Errors
+/// The process has no descriptor left, or the name is longer than 249 bytes.
+pub fn memory_file(name: &std::ffi::CStr) -> std::io::Result<std::os::fd::OwnedFd> {
+    sys::memory_file(name)
+}

@@ -11,6 +11,8 @@ pub const EVENTS_AT_MOST: usize = 16_384;
 /// Most posted tasks, and most deferred ones, that are run in one turn: a burst of them delays events
 /// and timers by that much, and a poll in between costs the burst little.
 pub const TASKS_PER_TURN: usize = 1024;
+/// Places for timers that a loop without timers keeps; those of a burst are given back.
+pub const SPARE_TIMERS: usize = 4096;
 /// The share of time a loop is busy is measured over windows of this length.
 pub const BUSY_WINDOW: Duration = Duration::from_millis(100);
 
@@ -38,6 +40,12 @@ pub const SPARE_QUEUES: usize = 64;
 pub const SPARE_QUEUE_BYTES: usize = 64 * 1024;
 /// Plaintext given to TLS ahead of the socket: what one connection holds encrypted at most.
 pub const TLS_AHEAD: usize = 64 * 1024;
+
+// ---- TLS ----
+
+/// Bytes of a PEM file; a whole system's bundle of roots is a quarter of it, and who names a device or a
+/// log by mistake is told so.
+pub const PEM_AT_MOST: u64 = 1024 * 1024;
 
 // ---- connections ----
 

@@ -178,6 +178,19 @@ fn a_dead_socket_file_is_replaced_and_ours_goes_with_the_listener() {
 }
 
 #[test]
+fn a_socket_file_goes_with_its_socket_and_no_other() {
+    let scratch = Scratch::new("ours");
+    drop(unix(&scratch).bind().unwrap());
+    assert!(!scratch.path().exists(), "nobody listens any more");
+    // Somebody else has the name now.
+    let first = unix(&scratch).bind().unwrap();
+    std::fs::remove_file(scratch.path()).unwrap();
+    let _second = unix(&scratch).bind().unwrap();
+    drop(first);
+    assert!(UnixStream::connect(scratch.path()).is_ok());
+}
+
+#[test]
 fn a_living_socket_and_a_plain_file_are_left_alone() {
     let scratch = Scratch::new("living");
     let other = UnixListener::bind(scratch.path()).unwrap();

@@ -234,6 +234,38 @@ fn who_takes_over_after_the_peers_end_is_told_of_it() {
     }
 }
 
+#[test]
+fn a_connection_handed_over_before_it_has_opened_opens_once() {
+    let mut el = EventLoop::new().unwrap();
+    let opened = count();
+    let told = opened.clone();
+    let first = Acts::new().opened(|_, _| panic!("it belongs to another"));
+    let (id, _peer) = connected(&mut el, Options::default(), first);
+    let next = Acts::new().opened(move |_, _| add(&told, 1));
+    el.connection(id).unwrap().hand_over(Box::new(next));
+    for _ in 0..5 {
+        el.run_once(Duration::from_millis(1));
+    }
+    assert_eq!(opened.get(), 1);
+}
+
+#[test]
+fn who_hands_over_and_closes_at_once_is_told_of_the_end() {
+    let mut el = EventLoop::new().unwrap();
+    let why = Shared::default();
+    let handler = Acts::new()
+        .opened(|conn, _| {
+            let never = Acts::new().opened(|_, _| panic!("it has ended"));
+            conn.hand_over(Box::new(never.closed(|_, _, _| panic!("it has not begun"))));
+            conn.close_now();
+        })
+        .told(&why);
+    let (_, _peer) = connected(&mut el, Options::default(), handler);
+    let ended = why.clone();
+    run_until(&mut el, LIMIT, move || ended.with(|why| !why.is_empty()));
+    assert_eq!(why.get(), ["local"]);
+}
+
 /// Echoes, and moves to the next loop after every so many bytes, with something unconsumed and
 /// something queued.
 struct Wanderer {
@@ -525,6 +557,32 @@ fn the_peer_may_end_first_and_still_listen() {
     let ended = why.clone();
     run_until(&mut el, LIMIT, move || ended.with(|why| !why.is_empty()));
     assert_eq!(why.get(), ["peer"]);
+}
+
+#[test]
+fn a_reset_is_noticed_after_the_peer_has_ended() {
+    for pauses in [false, true] {
+        let mut el = EventLoop::new().unwrap();
+        let (ended, why) = (count(), Shared::default());
+        let told = ended.clone();
+        let handler = Acts::new()
+            .ended(move |conn, _, _| {
+                told.set(1);
+                if pauses {
+                    conn.pause();
+                }
+            })
+            .told(&why);
+        let (_, mut peer) = connected(&mut el, Options::default(), handler);
+        peer.write_all(b"my last words").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        run_until(&mut el, LIMIT, || ended.get() == 1);
+        assert_eq!(why.get(), [""; 0]);
+        peers::reset(peer);
+        let ended = why.clone();
+        run_until(&mut el, LIMIT, move || ended.with(|why| !why.is_empty()));
+        assert_eq!(why.get(), ["reset"]);
+    }
 }
 
 /// Closing a socket with unread input resets it, which takes the last bytes from the peer. And a peer

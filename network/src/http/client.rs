@@ -38,6 +38,9 @@ use pool::{Pool, Seat};
 use request::Collect;
 pub use request::{ClientRequest, ClientResponse};
 
+/// Says of an address whether it may be called.
+pub type AddressGuard = Rc<dyn Fn(&SocketAddr) -> bool>;
+
 /// What a client may do, and for how long.
 #[derive(Clone)]
 pub struct ClientOptions {
@@ -46,7 +49,7 @@ pub struct ClientOptions {
     /// Asked about each address before it is called, those of redirects included; a name all of
     /// whose addresses are refused is refused. The guard against requests to one's own network:
     /// `Some(Rc::new(|address| Reach::of(address.ip()) == Reach::Public))`.
-    pub allow: Option<Rc<dyn Fn(&SocketAddr) -> bool>>,
+    pub allow: Option<AddressGuard>,
     /// Redirects one request follows; with 0 a redirect is an answer like any other.
     pub redirects: u32,
     /// Connections to one origin. Further requests wait for one of them.

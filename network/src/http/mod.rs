@@ -29,8 +29,8 @@ mod write;
 
 pub use body::{BodyDecoder, BodyEvent, BodyFraming, BodyStep};
 pub use client::{
-    Client, ClientCause, ClientError, ClientOptions, ClientRequest, ClientResponse, ClientTimeout,
-    Fetch, Incoming, ResponseHandler,
+    AddressGuard, Client, ClientCause, ClientError, ClientOptions, ClientRequest, ClientResponse,
+    ClientTimeout, Fetch, Incoming, ResponseHandler,
 };
 pub use date::http_date;
 pub use head::{HeadScan, HeaderSpace, Headers, Parsed, RequestHead, ResponseHead, Version};

@@ -23,14 +23,13 @@ use crate::limits;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
-    text: String,
-    /// Where the authority begins; the scheme and `://` stand before it.
-    authority: usize,
-    /// Where the path begins.
-    path: usize,
+    text: Box<str>,
+    /// Where the path begins; the text is not longer than two bytes can say.
+    path: u16,
     port: u16,
-    ip: Option<IpAddr>,
 }
+
+const TOO_LONG: &str = "it is longer than is accepted here";
 
 /// What does not read as a URL. What could be a password is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +62,7 @@ impl Url {
     fn read(given: &str) -> Result<Self, &'static str> {
         const SCHEME: &str = "it begins neither with http:// nor with https://";
         if given.len() > limits::HTTP_URL {
-            return Err("it is longer than is accepted here");
+            return Err(TOO_LONG);
         }
         let (scheme, rest) = given.split_once("://").ok_or(SCHEME)?;
         let (scheme, default_port) = match scheme {
@@ -83,16 +82,25 @@ impl Url {
         let (host, port) = split_port(authority, default_port)?;
         let mut text = String::with_capacity(given.len() + 1);
         text.push_str(scheme);
-        let ip = push_host(&mut text, host)?;
+        push_host(&mut text, host)?;
         if port != default_port {
             text.push_str(&format!(":{port}"));
         }
-        let path = text.len();
+        let path = u16::try_from(text.len()).map_err(|_| TOO_LONG)?;
         if !target.starts_with('/') {
             text.push('/');
         }
         text.push_str(target);
-        Ok(Self { text, authority: scheme.len(), path, port, ip })
+        Ok(Self { text: text.into(), path, port })
+    }
+
+    /// Where the authority begins.
+    fn authority_at(&self) -> usize {
+        if self.is_https() { "https://".len() } else { "http://".len() }
+    }
+
+    fn path_at(&self) -> usize {
+        self.path.into()
     }
 
     /// The whole text, in its normal form.
@@ -107,12 +115,12 @@ impl Url {
 
     /// Scheme, host and port: what may share a connection.
     pub fn origin(&self) -> &str {
-        self.text.get(..self.path).unwrap_or_default()
+        self.text.get(..self.path_at()).unwrap_or_default()
     }
 
     /// Host and port as the `Host` header has them: the default port is left out.
     pub fn authority(&self) -> &str {
-        self.text.get(self.authority..self.path).unwrap_or_default()
+        self.text.get(self.authority_at()..self.path_at()).unwrap_or_default()
     }
 
     /// The host: a name in small letters, or an address, which has no brackets here.
@@ -126,7 +134,7 @@ impl Url {
 
     /// The host, where it is an address.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.ip
+        self.host().parse().ok()
     }
 
     /// The port, the scheme's own where none is given.
@@ -136,7 +144,7 @@ impl Url {
 
     /// Path and query, as a request line has them.
     pub fn target(&self) -> &str {
-        self.text.get(self.path..).unwrap_or_default()
+        self.text.get(self.path_at()..).unwrap_or_default()
     }
 
     /// The path, which begins with a slash.
@@ -162,21 +170,20 @@ impl Url {
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
         let wrong = |what| UrlError::new(reference, what);
         if reference.len() > limits::HTTP_URL {
-            return Err(wrong("it is longer than is accepted here"));
+            return Err(wrong(TOO_LONG));
         }
         let relative = without_fragment(reference);
-        let scheme = self.text.get(..self.authority).unwrap_or_default();
         let text = if has_scheme(relative) {
             let url: Self = relative.parse()?;
             [url.origin(), &with_plain_path(url.target())].concat()
         } else if relative.starts_with("//") {
-            let url = [scheme.trim_end_matches('/'), relative].concat();
+            let url = [if self.is_https() { "https:" } else { "http:" }, relative].concat();
             let url = Self::read(&url).map_err(wrong)?;
             [url.origin(), &with_plain_path(url.target())].concat()
         } else if relative.starts_with('/') {
             [self.origin(), &with_plain_path(relative)].concat()
         } else if relative.is_empty() {
-            self.text.clone()
+            self.text.to_string()
         } else if relative.starts_with('?') {
             [self.origin(), self.path(), relative].concat()
         } else {
@@ -215,6 +222,7 @@ fn split_port(authority: &str, default: u16) -> Result<(&str, u16), &'static str
     const PORT: &str = "the port is not a number from 1 to 65535";
     let after_host = match authority.find(']') {
         Some(bracket) => bracket + 1,
+        None if authority.starts_with('[') => authority.len(),
         None => authority.find(':').unwrap_or(authority.len()),
     };
     let (host, port) = authority.split_at_checked(after_host).ok_or(PORT)?;
@@ -231,13 +239,13 @@ fn split_port(authority: &str, default: u16) -> Result<(&str, u16), &'static str
     }
 }
 
-/// Appends the normal form of a host; the address, where it is one.
-fn push_host(text: &mut String, host: &str) -> Result<Option<IpAddr>, &'static str> {
+/// Appends the normal form of a host.
+fn push_host(text: &mut String, host: &str) -> Result<(), &'static str> {
     if let Some(v6) = host.strip_prefix('[') {
         let v6 = v6.strip_suffix(']').and_then(|v6| v6.parse::<Ipv6Addr>().ok());
         let v6 = v6.ok_or("what stands in brackets is not an IPv6 address")?;
         text.push_str(&format!("[{v6}]"));
-        return Ok(Some(v6.into()));
+        return Ok(());
     }
     if host.is_empty() {
         return Err("the host is missing");
@@ -253,13 +261,12 @@ fn push_host(text: &mut String, host: &str) -> Result<Option<IpAddr>, &'static s
     let last = name.rsplit('.').next().unwrap_or_default();
     if is_number(last) {
         // Some resolvers take 127.1, 0x7f000001 and 2130706433 for addresses.
-        let v4 = host.parse::<Ipv4Addr>();
-        let v4 = v4.map_err(|_| "the host ends in a number and is not a whole IPv4 address")?;
-        text.push_str(host);
-        return Ok(Some(v4.into()));
+        if host.parse::<Ipv4Addr>().is_err() {
+            return Err("the host ends in a number and is not a whole IPv4 address");
+        }
     }
     text.extend(host.chars().map(|letter| letter.to_ascii_lowercase()));
-    Ok(None)
+    Ok(())
 }
 
 fn is_number(label: &str) -> bool {

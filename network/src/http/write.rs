@@ -420,15 +420,6 @@ pub fn chunk_header(length: NonZeroUsize) -> ChunkHeader {
     header
 }
 
-/// Appends data as one chunk; nothing at all if there is no data.
-pub fn push_chunk(out: &mut Vec<u8>, data: &[u8]) {
-    if let Some(length) = NonZeroUsize::new(data.len()) {
-        out.extend_from_slice(chunk_header(length).as_bytes());
-        out.extend_from_slice(data);
-        out.extend_from_slice(CHUNK_END);
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -436,6 +427,15 @@ mod tests {
 
     use super::super::body::{BodyDecoder, BodyEvent};
     use super::*;
+
+    /// Appends data as one chunk; nothing at all if there is no data.
+    fn push_chunk(out: &mut Vec<u8>, data: &[u8]) {
+        if let Some(length) = NonZeroUsize::new(data.len()) {
+            out.extend_from_slice(chunk_header(length).as_bytes());
+            out.extend_from_slice(data);
+            out.extend_from_slice(CHUNK_END);
+        }
+    }
 
     const GET: ReplyTo =
         ReplyTo { method: Method::Get, version: Version::Http11, keep_alive: true };

@@ -35,6 +35,9 @@ pub struct Connection {
     pub(super) rest: Vec<u8>,
     pub(super) tls: Option<Box<Channel>>,
     pub(super) options: Rc<Options>,
+    /// The idle bound. Not read from the options: protocols change it, and a copy of all options for
+    /// each of their connections would be the larger part of its memory.
+    pub(super) idle: Option<Duration>,
     pub(super) peer: Option<SocketAddr>,
     pub(super) pass: Option<Pass>,
     /// The handler that takes over when the present one returns.
@@ -97,6 +100,7 @@ impl Connection {
         Self {
             fd,
             id,
+            idle: options.idle,
             phase: Phase::Opening,
             flags: Flags::default(),
             dead: None,
@@ -414,9 +418,7 @@ impl Connection {
 
     /// Changes the idle bound.
     pub fn set_idle(&mut self, idle: Option<Duration>) {
-        if self.options.idle != idle {
-            Rc::make_mut(&mut self.options).idle = idle;
-        }
+        self.idle = idle;
     }
 
     /// Changes the stall bound.

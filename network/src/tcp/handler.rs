@@ -38,7 +38,7 @@ pub trait Handler {
     }
 
     /// The queue has fallen to the low-water mark after [`Handler::congested`], or the socket has room
-    /// again after a direct write ([`Connection::gather`], [`Connection::send_now`]) found none.
+    /// again after a direct write ([`Connection::gather`], [`Connection::gather_file`]) found none.
     fn writable(&mut self, conn: &mut Connection, el: &mut EventLoop) {
         let _ = (conn, el);
     }
@@ -61,7 +61,7 @@ pub trait Handler {
     }
 
     /// The connection is gone. Called once, last, also for a connection that was never `opened`
-    /// because its TLS handshake failed.
+    /// because its TLS handshake failed or because it was closed before.
     fn closed(&mut self, conn: &mut Connection, el: &mut EventLoop, reason: &CloseReason) {
         let _ = (conn, el, reason);
     }

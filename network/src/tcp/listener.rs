@@ -171,8 +171,13 @@ impl Listen {
             socket.bind(&address)?;
             socket.listen(self.backlog)?;
             let local = socket.local_addr()?.as_socket();
+            let file = match endpoint {
+                Endpoint::Unix(path) => file_id(path),
+                _ => None,
+            };
             Ok(Bound {
                 fd: socket.into(),
+                file,
                 endpoint: local.map_or_else(|| endpoint.clone(), Endpoint::Ip),
                 listen: self.clone(),
             })
@@ -212,6 +217,8 @@ fn remove_dead_socket(path: &std::path::Path) {
 pub struct Bound {
     fd: OwnedFd,
     endpoint: Endpoint,
+    /// The socket's file, where it has one: it goes with the socket.
+    file: Option<(u64, u64)>,
     listen: Listen,
 }
 
@@ -442,7 +449,9 @@ impl Listener {
             Some(Ok(pass)) => Some(pass),
             Some(Err(refusal)) => {
                 tracing::debug!(listener = %self.bound.endpoint, ?peer, %refusal, "refused");
-                return refuse(el, &fd, &listen.refusal);
+                // A TLS peer would take plain words for a broken handshake.
+                let words = if listen.tls.is_some() { &[] } else { &listen.refusal[..] };
+                return refuse(el, &fd, words);
             }
         };
         let mut detached = Detached::accepted(fd, peer, Options::default());
@@ -519,10 +528,20 @@ fn refuse(el: &mut EventLoop, fd: &OwnedFd, words: &[u8]) {
     let _ = socket2::SockRef::from(fd).shutdown(std::net::Shutdown::Write);
 }
 
-impl Drop for Listener {
+impl Drop for Bound {
     fn drop(&mut self) {
-        if let Endpoint::Unix(path) = &self.bound.endpoint {
+        if let Endpoint::Unix(path) = &self.endpoint
+            && self.file.is_some()
+            && file_id(path) == self.file
+        {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Tells a file from another one that has got its name since.
+fn file_id(path: &std::path::Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }

@@ -46,6 +46,8 @@ pub struct Options {
     /// After a graceful close: how long the peer may take nothing of what is queued, and how long it
     /// may leave its own side open after that.
     pub linger: Duration,
+    /// A TLS handshake has to be done by then.
+    pub handshake: Duration,
     /// Bound of what a handler leaves unconsumed.
     pub unconsumed: usize,
     /// Queue length that counts as congested.
@@ -69,6 +71,7 @@ impl Default for Options {
             idle: None,
             stalled: None,
             linger: limits::LINGER,
+            handshake: limits::TLS_HANDSHAKE,
             unconsumed: limits::UNCONSUMED,
             high_water: limits::HIGH_WATER,
             low_water: limits::LOW_WATER,

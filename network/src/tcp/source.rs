@@ -78,6 +78,8 @@ impl Source for TcpSource {
 
 impl TcpSource {
     fn open(&mut self, el: &mut EventLoop) {
+        // Who was given the connection before it opened is the one that sees it open.
+        self.take_over(el);
         self.conn.phase = Phase::Open;
         self.conn.deadline = None;
         self.conn.lend_queue(&mut el.spares);
@@ -117,8 +119,9 @@ impl TcpSource {
         if failed || (ended || ready.contains(Ready::READABLE)) && !conn.flags.peer_ended {
             conn.flags.unread = true;
         }
+        // A reset of a connection whose end was read is told to nobody who reads.
         if failed
-            && held_up
+            && (held_up || conn.flags.peer_ended)
             && let Ok(Some(error)) = socket2::SockRef::from(&conn.fd).take_error()
         {
             conn.close_because(CloseReason::of(error));
@@ -208,7 +211,8 @@ impl TcpSource {
             let consumed = self.handler.received(&mut self.conn, el, input);
             input = input.get(consumed..).unwrap_or(&[]);
             // Resumed by the very call that had paused: goes on, or in another turn where it has made
-            // no progress.
+            // no progress, unless there is no more to come.
+            self.conn.flags.redeliver &= consumed > 0 || !self.conn.flags.peer_ended;
             let goes_on = self.conn.flags.redeliver && consumed > 0;
             if !self.take_over(el) && !goes_on {
                 break;
@@ -256,7 +260,11 @@ impl TcpSource {
     fn decrypt(&mut self, el: &mut EventLoop, cipher: &[u8]) {
         let mut plain = std::mem::take(&mut el.spares.plain);
         plain.clear();
-        plain.extend_from_slice(&self.conn.rest);
+        // As in `read`: the shorter of the two is copied.
+        let rest_grows = self.conn.rest.len() > cipher.len();
+        if !rest_grows {
+            plain.extend_from_slice(&self.conn.rest);
+        }
         let before = plain.len();
         let result = match self.conn.tls.as_mut() {
             Some(tls) => tls.receive(cipher, &mut plain),
@@ -266,7 +274,12 @@ impl TcpSource {
             self.open(el);
         }
         if plain.len() > before && self.takes_input() {
-            self.deliver(el, &plain);
+            if rest_grows {
+                self.conn.rest.extend_from_slice(&plain);
+                self.deliver_rest(el);
+            } else {
+                self.deliver(el, &plain);
+            }
         }
         match result {
             Ok(true) => self.end_of_file(),
@@ -283,13 +296,14 @@ impl TcpSource {
         el.spares.plain = plain;
     }
 
-    /// Lets a handler that was given the connection take it. True where there was one.
+    /// Lets a handler that was given the connection take it. True where there was one. A connection
+    /// that has ended stays with the handler that knows it.
     fn take_over(&mut self, el: &mut EventLoop) -> bool {
         let mut any = false;
-        while let Some(next) = self.conn.next.take() {
+        while let Some(next) = self.conn.next.take().filter(|_| self.takes_input()) {
             any = true;
             self.handler = next;
-            if self.takes_input() {
+            if self.conn.phase == Phase::Open {
                 self.conn.flags.redeliver = true;
                 self.conn.flags.end_untold = self.conn.flags.peer_ended;
                 self.conn.lend_queue(&mut el.spares);
@@ -368,15 +382,18 @@ impl TcpSource {
         if !closes || conn.dead.is_some() || conn.has_output() || conn.phase == Phase::Lingering {
             return;
         }
-        if conn.flags.peer_ended && conn.phase == Phase::Closing {
+        let (closing, peer_ended) = (conn.phase == Phase::Closing, conn.flags.peer_ended);
+        // A peer that has ended sees the close itself; but TLS has a last word, without which it takes
+        // the end for a cut.
+        let no_last_word = closing && peer_ended && conn.tls.is_none();
+        if !no_last_word && !conn.shutdown_write() {
+            return;
+        }
+        if closing && !peer_ended {
+            conn.phase = Phase::Lingering;
+            conn.deadline = Some(el.now() + conn.options.linger);
+        } else if peer_ended && (closing || !conn.flags.end_untold) {
             conn.dead = Some(CloseReason::Peer);
-        } else if conn.shutdown_write() {
-            if conn.phase == Phase::Closing {
-                conn.phase = Phase::Lingering;
-                conn.deadline = Some(el.now() + conn.options.linger);
-            } else if conn.flags.peer_ended && !conn.flags.end_untold {
-                conn.dead = Some(CloseReason::Peer);
-            }
         }
     }
 
@@ -412,7 +429,7 @@ impl TcpSource {
             tls: conn.tls.take(),
             rest: std::mem::take(&mut conn.rest),
             queue: conn.queue.take(),
-            options: (*conn.options).clone(),
+            options: Options { idle: conn.idle, ..(*conn.options).clone() },
             pass: conn.pass.take(),
             peer_ended: conn.flags.peer_ended,
             half_close: conn.flags.half_close,
@@ -451,7 +468,7 @@ impl TcpSource {
         {
             let reason = CloseReason::Stalled(bound);
             conn.dead = Some(if closing { CloseReason::Lingered } else { reason });
-        } else if let Some(idle) = conn.options.idle
+        } else if let Some(idle) = conn.idle
             && !closing
             && now >= conn.last_received + idle
         {
@@ -464,7 +481,7 @@ impl TcpSource {
         let conn = &mut self.conn;
         let mut first = conn.deadline;
         let mut consider = |at: Instant| first = Some(first.map_or(at, |first| first.min(at)));
-        if let Some(idle) = conn.options.idle
+        if let Some(idle) = conn.idle
             && matches!(conn.phase, Phase::Open | Phase::Opening)
         {
             consider(conn.last_received + idle);
@@ -523,7 +540,7 @@ impl EventLoop {
         conn.queue = from.queue;
         conn.tls = from.tls;
         if conn.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
-            conn.deadline = Some(self.now() + limits::TLS_HANDSHAKE);
+            conn.deadline = Some(self.now() + conn.options.handshake);
         }
         if self.is_draining() {
             conn.close();

@@ -8,6 +8,7 @@ pub(crate) use wheel::TimerId;
 use wheel::Wheel;
 
 use crate::event_loop::{EventLoop, SourceId};
+use crate::limits;
 use crate::slots::{Key, Slots};
 
 /// Names a timer. `Copy`; once the timer has fired or was cancelled the name finds nothing, for ever.
@@ -27,11 +28,13 @@ enum Action {
     Every(Key),
 }
 
+type Periodic = Box<dyn FnMut(&mut EventLoop)>;
+
 struct Every {
     period: Duration,
     next: Instant,
     pending: Option<TimerId>,
-    run: Option<Box<dyn FnMut(&mut EventLoop)>>,
+    run: Option<Periodic>,
 }
 
 /// The wheel, the clock it turns by, and the periodic timers.
@@ -136,6 +139,10 @@ impl EventLoop {
                 Action::Once(run) => run(self),
                 Action::Every(key) => self.run_every(key, now),
             }
+        }
+        let wheel = &mut self.timers.wheel;
+        if wheel.is_empty() && wheel.places() > limits::SPARE_TIMERS {
+            wheel.shrink_to_fit();
         }
     }
 

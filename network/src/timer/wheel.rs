@@ -194,6 +194,7 @@ impl<T> Wheel<T> {
     }
 
     /// The value of a pending timer.
+    #[cfg(test)]
     pub fn get_mut(&mut self, id: TimerId) -> Option<&mut T> {
         self.entries
             .get_mut(id.index as usize)
@@ -202,6 +203,7 @@ impl<T> Wheel<T> {
     }
 
     /// The tick at which a pending timer is due.
+    #[cfg(test)]
     pub fn deadline(&self, id: TimerId) -> Option<u64> {
         self.pending(id).map(|entry| entry.deadline)
     }
@@ -259,6 +261,11 @@ impl<T> Wheel<T> {
         self.current = self.limit;
         self.in_turn = false;
         None
+    }
+
+    /// Places that are in memory, free ones among them.
+    pub fn places(&self) -> usize {
+        self.entries.len()
     }
 
     /// Gives memory back after a burst: drops the free places behind the last

@@ -8,10 +8,7 @@ use rustls::pki_types::pem::{Error, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsError;
-
-/// Bytes of a PEM file; a whole system's bundle of roots is a quarter of it, and who names a device or a
-/// log by mistake is told so.
-pub const PEM_AT_MOST: u64 = 1024 * 1024;
+use crate::limits;
 
 /// All certificates of a file, in its order; at least one.
 pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -42,10 +39,10 @@ pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     let mut text = Vec::new();
     File::open(file)
-        .and_then(|opened| opened.take(PEM_AT_MOST + 1).read_to_end(&mut text))
+        .and_then(|opened| opened.take(limits::PEM_AT_MOST + 1).read_to_end(&mut text))
         .map_err(|error| TlsError::file(file, error.to_string()))?;
-    if text.len() as u64 > PEM_AT_MOST {
-        let what = format!("more than {PEM_AT_MOST} bytes, so no PEM file of ours");
+    if text.len() as u64 > limits::PEM_AT_MOST {
+        let what = format!("more than {} bytes, so no PEM file of ours", limits::PEM_AT_MOST);
         return Err(TlsError::file(file, what));
     }
     Ok(text)

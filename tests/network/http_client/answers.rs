@@ -75,7 +75,7 @@ fn bodies_come_back_whole_both_ways() {
     let client = client();
     let echo = base.join("/echo").unwrap();
     for len in [0, 1, 65_536, 3 << 20] {
-        let body: Bytes = (0..len).map(|i| (i * 7 >> 3) as u8).collect();
+        let body: Bytes = (0..len).map(|i| ((i * 7) >> 3) as u8).collect();
         let request = ClientRequest::post(echo.clone(), "x/y", body.clone());
         assert!(ask(&mut el, &client, request).unwrap().body == body, "{len}");
     }

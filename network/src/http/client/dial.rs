@@ -120,7 +120,7 @@ impl Dial {
             Some(ConnectError { cause: ConnectCause::TimedOut(_), .. }) => {
                 ClientCause::TimedOut(ClientTimeout::Connecting, client.options.connect_within)
             }
-            Some(error) => error.into(),
+            Some(error) => ClientCause::Connect(Box::new(error)),
             None => {
                 let host = self.host.clone();
                 ResolveError::Unknown { host, why: "it has no address".into() }.into()

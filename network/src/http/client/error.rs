@@ -71,7 +71,7 @@ pub enum ClientCause {
     NotAllowed(SocketAddr),
     /// There is no connection.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(Box<ConnectError>),
     /// Something took too long.
     #[error("{0} took longer than {1:?}")]
     TimedOut(ClientTimeout, Duration),
