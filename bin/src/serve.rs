@@ -11,7 +11,7 @@ use network::{Endpoint, EventLoop, Handle, Listen, SIGINT, SIGTERM, Threads};
 /// Options of `weir serve`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where HTTP is served: HOST:PORT, [V6]:PORT, or :PORT for all addresses
+    /// Where HTTP is served: `HOST:PORT`, `[V6]:PORT`, or :PORT for all addresses
     #[arg(long, value_name = "ADDR", default_value = ":8080", env = "WEIR_HTTP")]
     http: Endpoint,
     /// Event loops, one thread each [default: one per core]

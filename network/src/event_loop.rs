@@ -47,8 +47,8 @@ pub trait Source {
         el.remove(id);
     }
 
-    /// The loop has ended with this source still on it. Not called where it ends by a panic: then
-    /// nothing of what the loop knows can be relied on.
+    /// Somebody else took the source off the loop, or the loop has ended with it. Not called where the
+    /// loop ends by a panic: then nothing of what it knows can be relied on.
     fn ended(&mut self, el: &mut EventLoop, id: SourceId) {
         let _ = (el, id);
     }
@@ -157,7 +157,12 @@ pub enum LoopError {
     Kernel(#[from] io::Error),
 }
 
-/// One thread's event loop.
+/// One thread's event loop. It cannot leave its thread:
+///
+/// ```compile_fail
+/// let el = network::EventLoop::new().unwrap();
+/// std::thread::spawn(move || el.run());
+/// ```
 ///
 /// A turn is: poll, events, tasks, timers, end-of-turn work. Handlers get the loop as an argument and
 /// may do anything with it except run it. Nothing here is `Send`; other threads hold a [`Handle`].
@@ -340,6 +345,10 @@ impl EventLoop {
         self.names_asked
     }
 
+    pub(crate) fn waits_for_names(&self) -> usize {
+        self.names.len()
+    }
+
     pub(crate) fn answer_name(&mut self, number: u64) -> Option<crate::resolve::Then> {
         self.names.remove(&number)
     }
@@ -418,7 +427,9 @@ impl EventLoop {
     /// when it returns. Returns false where it was gone already.
     pub fn remove(&mut self, id: SourceId) -> bool {
         let known = self.sources.contains(id.0);
-        drop(self.sources.remove(id.0));
+        if let Some(mut source) = self.sources.remove(id.0) {
+            source.ended(self, id);
+        }
         known
     }
 

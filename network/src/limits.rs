@@ -72,6 +72,8 @@ pub const RETRY_MOST: Duration = Duration::from_secs(30);
 pub const RESOLVER_THREADS: usize = 2;
 /// Names being looked up or waiting for it; one more is refused.
 pub const RESOLVER_QUEUE: usize = 1024;
+/// Callers on one loop that wait for names, many for the same as a rule; one more is refused.
+pub const RESOLVER_WAITING: usize = 16 * 1024;
 /// Names remembered; past it the oldest are forgotten.
 pub const RESOLVER_CACHE: usize = 1024;
 /// How long a found address is believed.

@@ -74,6 +74,9 @@ impl EventLoop {
         if let Ok(ip) = host.parse() {
             return self.defer(move |el| then(el, Ok(Arc::new([ip]))));
         }
+        if self.waits_for_names() >= limits::RESOLVER_WAITING {
+            return self.defer(|el| then(el, Err(ResolveError::Busy(limits::RESOLVER_WAITING))));
+        }
         let resolver = resolver();
         let mut state = resolver.lock();
         if let Some(answer) = state.remembered(host, Instant::now()) {

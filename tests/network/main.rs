@@ -1,11 +1,18 @@
 //! The `network` crate over real sockets: one behaviour per file.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::type_complexity
+)]
 
 mod backpressure;
 mod bad_days;
 mod connector;
 mod event_loop;
+mod http_client;
 mod http_server;
 mod limits;
 mod listener;

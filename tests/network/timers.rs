@@ -38,6 +38,19 @@ impl Log {
     }
 }
 
+/// How much longer than it is told a thread of this machine sleeps at the moment.
+fn oversleep() -> Duration {
+    let mut more: Vec<Duration> = (0..15)
+        .map(|_| {
+            let began = Instant::now();
+            thread::sleep(ms(3));
+            began.elapsed() - ms(3)
+        })
+        .collect();
+    more.sort();
+    more[7]
+}
+
 /// Spends time without giving the loop a turn.
 fn work(time: Duration) {
     let until = Instant::now() + time;
@@ -104,8 +117,10 @@ fn ten_thousand_timers_fire_within_two_milliseconds() {
         let mut late = late.take();
         late.sort();
         let (median, p99) = (late[5_000], late[9_900]);
-        // A machine that does other work, too, makes the last ones late, never the half of them.
-        expect(median < ms(2) && p99 < ms(10), ("median", median, "p99", p99))
+        // Other work of the machine makes some late, and this thread's sleep with them.
+        let more = oversleep();
+        let good = median < ms(2) + more && p99 < ms(10) + 5 * more;
+        expect(good, ("median", median, "p99", p99, "oversleep", more))
     });
 }
 
@@ -133,7 +148,8 @@ fn a_timer_on_an_otherwise_idle_loop_is_exact() {
             })
             .collect();
         late.sort();
-        expect(late[10] < ms(2), late)
+        // The loop's share of it: a millisecond of its own clock, and one of the kernel's time-out.
+        expect(late[10] < ms(2) + oversleep(), late)
     });
 }
 
@@ -163,8 +179,8 @@ fn the_farthest_future_is_waited_for_without_a_turn() {
 
 #[test]
 fn a_periodic_timer_does_not_drift() {
-    const PERIOD: Duration = ms(10);
-    const CALLS: u32 = 40;
+    const PERIOD: Duration = ms(40);
+    const CALLS: u32 = 15;
     let _quiet = one_at_a_time();
     measured(|| {
         let mut el = EventLoop::new().unwrap();
@@ -176,8 +192,8 @@ fn a_periodic_timer_does_not_drift() {
                 // Behind a multiple of the period, never in front of it.
                 let micros = began.elapsed().as_micros() % PERIOD.as_micros();
                 late.borrow_mut().push(Duration::from_micros(micros as u64));
-                // A timer that was started anew from here would be later each time.
-                work(ms(3));
+                // A timer that was started anew from here would be 16, 32, 8, 24 ms late and so on.
+                work(ms(16));
             }
         });
         run_until(&mut el, SECOND * 3, || late.borrow().len() == CALLS as usize);
@@ -185,7 +201,7 @@ fn a_periodic_timer_does_not_drift() {
         assert!(took >= PERIOD * CALLS, "{took:?}");
         let mut late = late.take();
         late.sort();
-        expect(late[late.len() / 2] < ms(2) && took < PERIOD * CALLS * 5 / 4, (took, late))
+        expect(late[late.len() / 2] < ms(10) && took < PERIOD * CALLS * 5 / 4, (took, late))
     });
 }
 

@@ -340,6 +340,115 @@ fn no_byte_is_lost_on_the_way_from_loop_to_loop() {
     threads.join();
 }
 
+/// Echoes as it likes: in parts, after a pause, by way of other handlers and of other connections.
+struct Moody {
+    random: Random,
+    got: Shared<Vec<u8>>,
+    ends: Shared<Vec<&'static str>>,
+}
+
+impl Moody {
+    fn next(&mut self) -> Box<Self> {
+        let random = Random(self.random.below(usize::MAX) as u64 | 1);
+        Box::new(Self { random, got: self.got.clone(), ends: self.ends.clone() })
+    }
+}
+
+impl Handler for Moody {
+    fn received(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize {
+        let (done, _) = input.split_at(self.random.below(input.len() + 1));
+        self.got.change(|got| got.extend_from_slice(done));
+        match self.random.below(3) {
+            0 => conn.send(done),
+            1 => conn.send_now(done),
+            _ => {
+                let taken = conn.gather(&[std::io::IoSlice::new(done)]);
+                conn.send(&done[taken..]);
+            }
+        }
+        match self.random.below(12) {
+            0..=2 => {
+                conn.pause();
+                let pause = Duration::from_micros(self.random.below(1500) as u64);
+                conn.start_timer(el, pause, 1);
+            }
+            3 => {
+                conn.pause();
+                conn.resume();
+            }
+            4 => conn.ask_again(),
+            5..=6 => conn.hand_over(self.next()),
+            7 => {
+                let next = self.next();
+                let later = self.random.below(2) == 0;
+                conn.detach(move |el, detached| {
+                    let arrive = move |el: &mut EventLoop| {
+                        el.adopt(detached, next).unwrap();
+                    };
+                    if later { el.defer(arrive) } else { arrive(el) }
+                });
+            }
+            _ => {}
+        }
+        done.len()
+    }
+
+    fn timer(&mut self, conn: &mut Connection, _: &mut EventLoop, _: u32) {
+        if self.random.below(4) == 0 {
+            conn.hand_over(self.next());
+        }
+        conn.resume();
+    }
+
+    fn ended(&mut self, conn: &mut Connection, _: &mut EventLoop, unconsumed: &[u8]) {
+        self.got.change(|got| got.extend_from_slice(unconsumed));
+        conn.send(unconsumed);
+        conn.close();
+    }
+
+    fn closed(&mut self, _: &mut Connection, _: &mut EventLoop, reason: &CloseReason) {
+        self.ends.change(|ends| ends.push(reason.label()));
+    }
+}
+
+#[test]
+fn whatever_handlers_do_every_byte_arrives_in_order_and_the_end_after_them() {
+    for seed in 1..40 {
+        let mut el = EventLoop::new().unwrap();
+        let (got, ends) = (Shared::default(), Shared::default());
+        let mut random = Random(seed * 0x9E37_79B9);
+        let options = if seed % 2 == 0 { small_buffers() } else { Options::default() };
+        let first = Moody {
+            random: Random(random.below(usize::MAX) as u64 | 1),
+            got: got.clone(),
+            ends: ends.clone(),
+        };
+        let (_, mut peer) = connected(&mut el, options, first);
+        let sent = pattern(random.below(150_000));
+        let (bytes, mut writer) = (sent.clone(), peer.try_clone().unwrap());
+        let writer = thread::spawn(move || {
+            let mut left = &bytes[..];
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(left.len().min(1 + random.below(9000)));
+                writer.write_all(piece).unwrap();
+                left = rest;
+            }
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let reader = thread::spawn(move || {
+            let mut echo = Vec::new();
+            peer.read_to_end(&mut echo).unwrap();
+            echo
+        });
+        assert!(until_done(&mut el, reader) == sent, "echo, seed {seed}");
+        writer.join().unwrap();
+        assert!(got.get() == sent, "seed {seed}");
+        let ended = ends.clone();
+        run_until(&mut el, LIMIT, move || ended.with(|ends| !ends.is_empty()));
+        assert_eq!((ends.get(), el.sources()), (vec!["peer"], 0), "seed {seed}");
+    }
+}
+
 #[test]
 fn a_detached_socket_leaves_with_what_was_not_consumed() {
     let mut el = EventLoop::new().unwrap();

@@ -20,15 +20,12 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-fn line(stream: &TcpStream) -> String {
+fn line(mut stream: &TcpStream) -> String {
     let mut line = String::new();
     // One byte at a time, so that nothing behind the line is taken off the socket.
-    for byte in stream.bytes() {
-        let byte = byte.unwrap();
-        line.push(char::from(byte));
-        if byte == b'\n' {
-            break;
-        }
+    let mut byte = [0];
+    while !line.ends_with('\n') && stream.read(&mut byte).unwrap() == 1 {
+        line.push(char::from(byte[0]));
     }
     line
 }

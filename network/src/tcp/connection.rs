@@ -93,6 +93,8 @@ pub(super) struct Flags {
     pub moved: bool,
     pub half_close: bool,
     pub half_closed: bool,
+    /// The handler has been told that it is over.
+    pub finished: bool,
 }
 
 impl Connection {

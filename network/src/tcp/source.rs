@@ -68,7 +68,8 @@ impl Source for TcpSource {
     }
 
     fn ended(&mut self, el: &mut EventLoop, _: SourceId) {
-        self.finish(el, &CloseReason::LoopEnded);
+        let gone = el.handle().has_ended();
+        self.finish(el, if gone { &CloseReason::LoopEnded } else { &CloseReason::Local });
     }
 
     fn connection(&mut self) -> Option<&mut Connection> {
@@ -316,6 +317,10 @@ impl TcpSource {
     // ---- out, and the end ----
 
     fn settle(&mut self, el: &mut EventLoop) {
+        if !el.contains(self.conn.id) {
+            // Its handler has taken it off the loop, which is one more way to close it.
+            return self.finish(el, &CloseReason::Local);
+        }
         self.take_over(el);
         self.send(el);
         self.tell_room(el);
@@ -398,6 +403,9 @@ impl TcpSource {
     }
 
     fn finish(&mut self, el: &mut EventLoop, reason: &CloseReason) {
+        if std::mem::replace(&mut self.conn.flags.finished, true) {
+            return;
+        }
         if let Some((timer, _)) = self.conn.timer.take() {
             el.timers.cancel(timer);
         }

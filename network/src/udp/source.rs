@@ -80,7 +80,8 @@ impl Source for UdpSource {
     }
 
     fn ended(&mut self, el: &mut EventLoop, _: SourceId) {
-        self.finish(el, &CloseReason::LoopEnded);
+        let gone = el.handle().has_ended();
+        self.finish(el, if gone { &CloseReason::LoopEnded } else { &CloseReason::Local });
     }
 
     fn udp_socket(&mut self) -> Option<&mut UdpSocket> {

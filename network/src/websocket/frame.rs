@@ -49,7 +49,7 @@ impl Opcode {
         })
     }
 
-    /// Whether this is a close, ping or pong: never in pieces, never longer than [`CONTROL_AT_MOST`].
+    /// Whether this is a close, ping or pong: never in pieces, never longer than 125 bytes.
     #[must_use]
     pub fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
@@ -81,7 +81,7 @@ pub enum HeaderError {
     /// A control frame without `fin`.
     #[error("peer sent a {0:?} frame in pieces; control frames are whole")]
     ControlInPieces(Opcode),
-    /// A control frame above [`CONTROL_AT_MOST`].
+    /// A control frame above 125 bytes.
     #[error("peer sent a {0:?} frame longer than {CONTROL_AT_MOST} bytes")]
     ControlTooLong(Opcode),
     /// A length in more bytes than it needs.

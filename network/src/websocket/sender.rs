@@ -124,7 +124,7 @@ impl Sender {
 
     /// Begins the end: the last frame of this side. What the peer sends before its own close frame is
     /// still delivered; how long to wait for that is for the caller to say. A reason above
-    /// [`REASON_AT_MOST`](close::REASON_AT_MOST) bytes is cut; [`CloseCode::NO_STATUS`] sends neither.
+    /// 123 bytes is cut; [`CloseCode::NO_STATUS`] sends neither.
     ///
     /// # Errors
     /// The session is closing already, or the code must not be sent.

@@ -89,7 +89,7 @@ fn https_is_kept_checked_and_not_left() {
         .unwrap()
         .build();
     let (base, accepted) = listen(&mut el, move |_| server.handler(), Some(tls));
-    let client = client_with(|options| options.tls = Some(trust));
+    let client = client_with(|options| options.tls = Some(trust.clone()));
     let named: Url = format!("https://localhost:{}/", base.port()).parse().unwrap();
     for _ in 0..3 {
         assert_eq!(get(&mut el, &client, &named).unwrap().body, "secret");
@@ -113,6 +113,11 @@ fn https_is_kept_checked_and_not_left() {
     // One that says nothing at all.
     let silent = Peer::start(|_, line| line.wait());
     let url: Url = format!("https://{}/", silent.address).parse().unwrap();
-    let request = ClientRequest::get(url).total_within(SHORT);
-    assert_eq!(ask(&mut el, &client, request).unwrap_err().cause.label(), "timed_out");
+    let hasty = client_with(|options| {
+        options.tls = Some(trust);
+        options.connect_within = SHORT;
+    });
+    let error = get(&mut el, &hasty, &url).unwrap_err();
+    assert!(matches!(error.cause, ClientCause::TimedOut(ClientTimeout::Connecting, _)), "{error}");
+    run_until(&mut el, Duration::from_secs(2), || hasty.connections() == 0);
 }

@@ -101,6 +101,30 @@ fn the_end_of_a_cancelled_request_serves_the_next() {
 }
 
 #[test]
+fn whoever_waits_gets_the_place_of_a_connection_that_is_not_made() {
+    let (_socket, _filled, hole) = black_hole();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed: Url = format!("http://{closed}/").parse().unwrap();
+    let mut el = EventLoop::new().unwrap();
+    let client = client_with(|options| options.connections_at_most = 1);
+    let all = [0; 3].map(|_| begin(&mut el, &client, ClientRequest::get(closed.clone())).1);
+    run_until(&mut el, LIMIT / 2, || all.iter().all(|outcomes| !outcomes.borrow().is_empty()));
+    for outcomes in all {
+        let error = outcomes.borrow_mut().pop().unwrap().unwrap_err();
+        assert!(matches!(error.cause, ClientCause::Connect(_)), "{error}");
+    }
+    let (first, _) = begin(&mut el, &client, ClientRequest::get(hole.clone()));
+    let (second, _) = begin(&mut el, &client, ClientRequest::get(hole));
+    turn_for(&mut el, SHORT);
+    assert_eq!((client.connections(), client.waiting()), (1, 1));
+    first.cancel(&mut el);
+    assert_eq!((client.connections(), client.waiting()), (1, 0));
+    second.cancel(&mut el);
+    run_until(&mut el, LIMIT / 2, || client.connections() == 0);
+    assert_eq!((el.sources(), el.timers()), (0, 0));
+}
+
+#[test]
 fn a_draining_loop_finishes_what_is_under_way() {
     let peer = Peer::start(|_, line| {
         while line.hear().is_some() {

@@ -117,11 +117,17 @@ impl Handler for Shouter {
         self.got.borrow_mut().extend_from_slice(input);
         input.len()
     }
+
+    fn timer(&mut self, _: &mut Connection, _: &mut EventLoop, _: u32) {
+        panic!("a timer of whoever had the connection before");
+    }
 }
 
 #[test]
 fn a_connection_is_taken_over_with_all_that_follows_the_head() {
     let peer = Peer::start(|_, line| {
+        line.hear();
+        line.say(ok("not yet"));
         let request = line.hear().unwrap();
         assert!(request.contains("Upgrade: shout\r\nConnection: Upgrade\r\n"), "{request}");
         line.say("HTTP/1.1 101 Switching\r\nUpgrade: shout\r\nConnection: upgrade\r\n\r\nABC");
@@ -137,6 +143,7 @@ fn a_connection_is_taken_over_with_all_that_follows_the_head() {
         options.idle_for = SHORT;
     });
     for _ in 0..2 {
+        assert_eq!(get(&mut el, &client, &peer.url("/")).unwrap().body, "not yet");
         let got = Rc::new(RefCell::new(Vec::new()));
         let mut listener = Listener::new(|_, _, _| {});
         listener.takes = Some(Box::new(Shouter { got: Rc::clone(&got) }));
@@ -148,8 +155,10 @@ fn a_connection_is_taken_over_with_all_that_follows_the_head() {
         assert!(fetch.is_over() && heard.borrow().ends.is_empty());
         assert_eq!(client.connections(), 0, "it is no longer the client's");
     }
+    turn_for(&mut el, 2 * SHORT);
     assert_eq!(el.sources(), 2);
 
+    get(&mut el, &client, &peer.url("/")).unwrap();
     let nobody = ClientRequest::get(peer.url("/")).upgrade("shout");
     let error = ask(&mut el, &client, nobody).unwrap_err();
     assert!(error.to_string().contains("nobody takes"), "{error}");

@@ -15,6 +15,9 @@ use crate::http::Url;
 use crate::resolve::ResolveError;
 use crate::tcp::{Connect, ConnectCause, ConnectError, Connected, Endpoint, Handler};
 
+/// A handshake ends this much later than the request that waits for it, which says why.
+const AFTER_THE_REQUEST: Duration = Duration::from_millis(100);
+
 /// A connection in the making, for a request or (without one) for the pool.
 ///
 /// It belongs to whatever it waits for, the name or the connect; giving that up drops it.
@@ -73,9 +76,11 @@ impl Dial {
         };
         let left = self.until.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(self.addresses.len() + 1).unwrap_or(u32::MAX);
+        let mut options = client.options.connection.clone();
+        options.handshake = options.handshake.min(left + AFTER_THE_REQUEST);
         let mut connect = Connect::to(Endpoint::Ip(address))
             .timeout(share.max(Duration::from_millis(1)))
-            .options(client.options.connection.clone());
+            .options(options);
         if self.is_https {
             let Some(tls) = client.options.tls.clone() else {
                 return self.fail(el, ClientCause::NoTls);
