@@ -75,6 +75,8 @@ pub(super) enum Phase {
 pub(super) struct Flags {
     /// The peer's end of file was read.
     pub peer_ended: bool,
+    /// The peer ended with TLS's own last word.
+    pub goodbye: bool,
     pub paused: bool,
     /// Something may wait in the kernel although no edge will tell.
     pub unread: bool,
@@ -169,6 +171,11 @@ impl Connection {
     /// The name the TLS client asked for (SNI).
     pub fn server_name(&self) -> Option<&str> {
         self.tls.as_ref()?.server_name()
+    }
+
+    /// True where a TLS peer ended without saying so: somebody in between may have cut what it sent.
+    pub fn was_cut(&self) -> bool {
+        self.is_tls() && self.flags.peer_ended && !self.flags.goodbye
     }
 
     /// True where the bytes are encrypted on the wire.

@@ -283,7 +283,10 @@ impl TcpSource {
             }
         }
         match result {
-            Ok(true) => self.end_of_file(),
+            Ok(true) => {
+                self.conn.flags.goodbye = true;
+                self.end_of_file();
+            }
             Ok(false) => {}
             Err(reason) => {
                 // The alert that tells the peer what was wrong goes out as far as it can.

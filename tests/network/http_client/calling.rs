@@ -121,3 +121,42 @@ fn https_is_kept_checked_and_not_left() {
     assert!(matches!(error.cause, ClientCause::TimedOut(ClientTimeout::Connecting, _)), "{error}");
     run_until(&mut el, Duration::from_secs(2), || hasty.connections() == 0);
 }
+
+/// Answers with a body that ends with the connection; which it then ends as TLS asks, or cuts.
+struct UntilClose {
+    cuts: bool,
+}
+
+impl Handler for UntilClose {
+    fn received(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize {
+        conn.send(b"HTTP/1.1 200 OK\r\n\r\nhalf of it");
+        if self.cuts {
+            // In a call of its own, so that the answer is on its way.
+            conn.start_timer(el, Duration::from_millis(1), 0);
+        } else {
+            conn.close();
+        }
+        input.len()
+    }
+
+    fn timer(&mut self, conn: &mut Connection, _: &mut EventLoop, _: u32) {
+        conn.close_now();
+    }
+}
+
+#[test]
+fn a_body_that_somebody_in_between_has_cut_is_not_taken_for_whole() {
+    let mut el = EventLoop::new().unwrap();
+    for cuts in [false, true] {
+        let (tls, trust) = certificate("localhost");
+        let (base, _) = listen(&mut el, move |_| Box::new(UntilClose { cuts }), Some(tls));
+        let client = client_with(|options| options.tls = Some(trust));
+        let url = format!("https://localhost:{}/", base.port()).parse().unwrap();
+        let outcome = get(&mut el, &client, &url);
+        if cuts {
+            assert_eq!(outcome.unwrap_err().cause.label(), "closed");
+        } else {
+            assert_eq!(outcome.unwrap().body, "half of it");
+        }
+    }
+}

@@ -250,8 +250,10 @@ impl Handler for Line {
         // Where the server has closed, nothing more is asked of it, queued bytes included.
         conn.close_because(CloseReason::Peer);
         self.forget(conn);
+        // A body that ends with the connection is whole only where the end is the server's own.
+        let was_cut = conn.was_cut();
         let is_whole = |exchange: &mut Box<Exchange>| {
-            exchange.body.as_ref().is_some_and(|body| body.finish().is_ok())
+            !was_cut && exchange.body.as_ref().is_some_and(|body| body.finish().is_ok())
         };
         if let Some(exchange) = self.exchange.take_if(is_whole) {
             self.done(conn, el, &exchange, 0);
