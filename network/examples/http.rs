@@ -54,6 +54,9 @@ struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.contains(['<', '>']) {
+            return f.write_str(self.0);
+        }
         for piece in self.0.split_inclusive(['<', '>']) {
             match piece.split_at(piece.len() - 1) {
                 (text, "<") => write!(f, "{text}&lt;")?,

@@ -32,7 +32,7 @@ pub const IOV_MAX: usize = 1024;
 pub const HIGH_WATER: usize = 1024 * 1024;
 /// Default queue length at which such a connection reports that it goes on.
 pub const LOW_WATER: usize = 256 * 1024;
-/// Default queue length at which a connection is closed as overflowing.
+/// Default of the queued bytes of memory at which a connection is closed as overflowing.
 pub const QUEUE_AT_MOST: usize = 64 * 1024 * 1024;
 /// Emptied output queues a loop keeps for the next connection that needs one.
 pub const SPARE_QUEUES: usize = 64;

@@ -392,9 +392,9 @@ impl Connection {
     }
 
     fn check_queue(&mut self) {
-        let queued = self.queued();
-        if queued > self.options.queue_at_most {
-            self.close_because(CloseReason::Overflow(queued));
+        let held = self.queue.as_ref().map_or(0, |queue| queue.in_memory());
+        if held > self.options.queue_at_most {
+            self.close_because(CloseReason::Overflow(held));
         }
     }
 

@@ -54,7 +54,7 @@ pub struct Options {
     pub high_water: usize,
     /// Queue length at which a congested connection goes on.
     pub low_water: usize,
-    /// Queue length at which the connection is closed.
+    /// Queued bytes of memory (ranges of files cost none) at which the connection is closed.
     pub queue_at_most: usize,
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Queue {
     copied: Vec<u8>,
     copied_at: usize,
     bytes: usize,
+    /// Those of them that lie in files and cost no memory here.
+    in_files: usize,
 }
 
 enum Part {
@@ -60,6 +62,11 @@ impl Part {
 impl Queue {
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of memory that wait here.
+    pub fn in_memory(&self) -> usize {
+        self.bytes - self.in_files
     }
 
     pub fn is_empty(&self) -> bool {
@@ -103,6 +110,7 @@ impl Queue {
     pub fn file(&mut self, range: FileRange) {
         if range.len > 0 {
             self.bytes += range.len;
+            self.in_files += range.len;
             self.parts.push_back(Part::File(range));
         }
     }
@@ -204,6 +212,7 @@ impl Queue {
                 Part::File(range) => {
                     range.offset += step as u64;
                     range.len -= step;
+                    self.in_files -= step;
                 }
             }
             if step == len {
@@ -337,7 +346,9 @@ mod tests {
                 got.extend_from_slice(&first[..step]);
                 queue.advance(step);
                 prop_assert_eq!(queue.bytes(), expected.len() - got.len());
+                prop_assert!(queue.in_memory() <= queue.bytes());
             }
+            prop_assert_eq!(queue.in_memory(), 0);
             prop_assert_eq!(got, expected);
         }
     }

@@ -1,0 +1,7 @@
+//! Frames to bytes and back. A container keeps nothing but what has not come whole.
+//!
+//! | folder | what it is |
+//! | --- | --- |
+//! | [`flv`] | FLV files and streams, and the tag bodies that RTMP sends alone |
+
+pub mod flv;

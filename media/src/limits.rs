@@ -1,0 +1,65 @@
+//! Every bound of the crate, with its reason. Whoever asks "what can a peer make us do" reads this page.
+
+// ---- RTMP ----
+
+/// Longest message; what the 24-bit length field holds. Keyframes of 4K pictures need several MiB of it.
+pub const RTMP_MESSAGE: usize = 16 * 1024 * 1024;
+/// Longest message before the peer asked to publish: commands are short, so who only knocks holds little.
+pub const RTMP_MESSAGE_AT_FIRST: usize = 64 * 1024;
+/// Bytes of one connection held at once: unfinished messages, and messages that wait for a decision.
+pub const RTMP_HELD: usize = 24 * 1024 * 1024;
+/// What a waiting message costs beside its payload, so that many empty ones are bounded too.
+pub const RTMP_HELD_PER_MESSAGE: usize = 128;
+/// Chunk streams of one connection. Real peers use up to ten; the protocol has 65,597.
+pub const RTMP_CHUNK_STREAMS: usize = 64;
+/// Message streams (`createStream`) of one connection at a time. Real peers use one or two.
+pub const RTMP_MESSAGE_STREAMS: usize = 16;
+/// The chunk size announced and used here: most frames fit into one chunk, and players take it.
+pub const RTMP_CHUNK_SIZE: usize = 60_000;
+/// Bytes between two acknowledgements, asked of peers and given to those that ask for no other number.
+pub const RTMP_WINDOW: u32 = 2_500_000;
+/// A chunk stream whose message was longer gives its buffer back; others reuse theirs.
+pub const RTMP_KEPT_BUFFER: usize = 256 * 1024;
+/// Chunk streams of one publisher that may keep a buffer; real ones use three or four.
+pub const RTMP_KEPT_BUFFERS: usize = 8;
+/// Messages in one aggregate; real ones hold some tens.
+pub const RTMP_AGGREGATE: usize = 4096;
+/// Bytes of an app name, a URL or a stream name with its query; as many as an HTTP URL has.
+pub const RTMP_NAME: usize = 8 * 1024;
+/// Codecs a peer may list in its capabilities; more are passed over.
+pub const RTMP_FOURCCS: usize = 32;
+/// Longest data message (metadata, cue points). Recorded files bring keyframe tables of some 100 KiB.
+pub const RTMP_DATA: usize = 1024 * 1024;
+
+// ---- AMF ----
+
+/// Objects and arrays inside each other. Metadata of real encoders has three levels.
+pub const AMF_DEPTH: usize = 16;
+/// Values in one parsed message: each costs some 50 bytes of memory for as little as one received.
+pub const AMF_VALUES: usize = 16_384;
+/// Bytes of one string, so that the long form allows no more than the short one.
+pub const AMF_STRING: usize = 64 * 1024;
+/// Strings or class descriptions an AMF3 value may refer back to.
+pub const AMF3_REFERENCES: usize = 1024;
+
+// ---- codecs ----
+
+/// Pixels of a picture's side; more than any level of any codec allows. Nothing is allocated by it.
+pub const CODEC_PICTURE_SIDE: u32 = 65_536;
+/// Pictures a second that are believed: some encoders write the ticks of their clock there.
+pub const CODEC_FRAME_RATE: f64 = 480.0;
+
+// ---- FLV ----
+
+/// Longest script message of a file that is read; as long as RTMP's. Longer ones are passed over. Other
+/// tags are as long as their 24 bits of length say, and take memory as their bytes come.
+pub const FLV_DATA: usize = 1024 * 1024;
+/// Bytes from the beginning of a file to its first tag; there are 9 in all known files.
+pub const FLV_HEADER: usize = 1024;
+/// Extensions (ModEx) of one tag. One kind is defined so far.
+pub const FLV_MOD_EX: usize = 16;
+
+// ---- test card ----
+
+/// Longest key picture: with its framing it has to fit into what every protocol here carries.
+pub const TESTCARD_KEY_PICTURE: u64 = 12 * 1024 * 1024;
