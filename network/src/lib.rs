@@ -20,6 +20,11 @@
 
 #![deny(unsafe_code)]
 
+/// The program in the document for users compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/network.md")]
+struct Document;
+
 mod event_loop;
 mod handle;
 pub mod http;
