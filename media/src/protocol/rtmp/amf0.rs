@@ -358,5 +358,30 @@ pub fn leading_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// Takes a number of fixed length off the front of what is left.
+pub(super) fn take<const N: usize>(
+    rest: &mut &[u8],
+    what: &'static str,
+) -> Result<[u8; N], AmfError> {
+    let (taken, left) = rest.split_first_chunk().ok_or(AmfError::Truncated(what))?;
+    *rest = left;
+    Ok(*taken)
+}
+
+/// Takes a string of a declared length off the front of what is left.
+pub(super) fn take_bytes<'a>(
+    rest: &mut &'a [u8],
+    len: u32,
+    what: &'static str,
+) -> Result<&'a [u8], AmfError> {
+    let wanted = usize::try_from(len).unwrap_or(usize::MAX);
+    if wanted > AMF_STRING {
+        return Err(AmfError::StringLength(len));
+    }
+    let (taken, left) = rest.split_at_checked(wanted).ok_or(AmfError::Truncated(what))?;
+    *rest = left;
+    Ok(taken)
+}
+
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,8 @@
 //! text = u29: lowest bit 1: length, bytes; 0: number of an earlier text
 //! ```
 
-use super::amf0::{AmfError, Object, Value};
-use crate::limits::{AMF_STRING, AMF3_REFERENCES};
+use super::amf0::{self, AmfError, Object, Value};
+use crate::limits::AMF3_REFERENCES;
 
 /// A class: what its objects bring, and in which order.
 #[derive(Clone, Default)]
@@ -219,19 +219,11 @@ impl<'a> Reader<'a> {
     }
 
     fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], AmfError> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(AmfError::Truncated(what))?;
-        self.rest = rest;
-        Ok(*taken)
+        amf0::take(&mut self.rest, what)
     }
 
     fn bytes(&mut self, len: u32, what: &'static str) -> Result<&'a [u8], AmfError> {
-        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
-        if wanted > AMF_STRING {
-            return Err(AmfError::StringLength(len));
-        }
-        let (taken, rest) = self.rest.split_at_checked(wanted).ok_or(AmfError::Truncated(what))?;
-        self.rest = rest;
-        Ok(taken)
+        amf0::take_bytes(&mut self.rest, len, what)
     }
 }
 

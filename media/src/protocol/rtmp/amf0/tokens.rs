@@ -1,7 +1,7 @@
 //! The one parser of AMF0: bytes cut into tokens, with nothing allocated.
 
 use super::{AmfError, Value};
-use crate::limits::{AMF_DEPTH, AMF_STRING, AMF_VALUES};
+use crate::limits::{AMF_DEPTH, AMF_VALUES};
 use crate::protocol::rtmp::amf3;
 
 /// The types of values.
@@ -150,9 +150,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], AmfError> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(AmfError::Truncated(what))?;
-        self.rest = rest;
-        Ok(*taken)
+        super::take(&mut self.rest, what)
     }
 
     fn short(&mut self, what: &'static str) -> Result<&'a [u8], AmfError> {
@@ -166,12 +164,6 @@ impl<'a> Tokens<'a> {
     }
 
     fn bytes(&mut self, len: u32, what: &'static str) -> Result<&'a [u8], AmfError> {
-        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
-        if wanted > AMF_STRING {
-            return Err(AmfError::StringLength(len));
-        }
-        let (taken, rest) = self.rest.split_at_checked(wanted).ok_or(AmfError::Truncated(what))?;
-        self.rest = rest;
-        Ok(taken)
+        super::take_bytes(&mut self.rest, len, what)
     }
 }
