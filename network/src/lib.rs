@@ -29,6 +29,7 @@ mod event_loop;
 mod handle;
 pub mod http;
 pub mod limits;
+mod memory_file;
 mod resolve;
 mod signal;
 mod slots;
@@ -43,6 +44,7 @@ pub mod websocket;
 
 pub use event_loop::{EventLoop, Interest, LoopError, Ready, Source, SourceId};
 pub use handle::{Handle, LoopEnded};
+pub use memory_file::MemoryFile;
 pub use resolve::ResolveError;
 pub use signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 pub use tcp::{
@@ -59,13 +61,4 @@ pub use timer::Timer;
 /// The kernel refuses.
 pub fn raise_open_files() -> std::io::Result<u64> {
     sys::raise_open_files()
-}
-
-/// Makes an anonymous file that lives in memory (`memfd`). Ranges of it are sent by reference
-/// ([`FileRange`], [`Connection::gather_file`]): the pages that are under way must not be changed.
-///
-/// # Errors
-/// The process has no descriptor left, or the name is longer than 249 bytes.
-pub fn memory_file(name: &std::ffi::CStr) -> std::io::Result<std::os::fd::OwnedFd> {
-    sys::memory_file(name)
 }

@@ -87,6 +87,34 @@ pub(crate) fn memory_file(name: &std::ffi::CStr) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// Writes at a place of a file without moving its position.
+pub(crate) fn write_at(file: BorrowedFd<'_>, buf: &[u8], offset: u64) -> io::Result<usize> {
+    let at = libc::off64_t::try_from(offset)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "file offset past 2^63"))?;
+    // SAFETY: the pointer and length describe `buf`, which outlives the call.
+    check(unsafe { libc::pwrite64(file.as_raw_fd(), buf.as_ptr().cast(), buf.len(), at) })
+}
+
+/// Gives the memory or disk of a range of a file back; it reads as zeros from then on.
+pub(crate) fn punch_hole(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
+    let past = |_| io::Error::new(io::ErrorKind::InvalidInput, "file offset past 2^63");
+    let (at, len) =
+        (libc::off64_t::try_from(offset).map_err(past)?, libc::off64_t::try_from(len).map_err(past)?);
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: plain numbers and a borrowed descriptor.
+    check(unsafe { libc::fallocate64(file.as_raw_fd(), mode, at, len) } as isize).map(drop)
+}
+
+/// Bytes of memory or disk that a file takes.
+pub(crate) fn allocated(file: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut stat = MaybeUninit::<libc::stat64>::zeroed();
+    // SAFETY: the pointer is to a local of the right type.
+    check(unsafe { libc::fstat64(file.as_raw_fd(), stat.as_mut_ptr()) } as isize)?;
+    // SAFETY: all-zero is a valid stat64 whatever part the kernel wrote.
+    let stat = unsafe { stat.assume_init() };
+    Ok(u64::try_from(stat.st_blocks).unwrap_or(0) * 512)
+}
+
 /// Takes one waiting connection off a listener, non-blocking and close-on-exec, with the peer's
 /// address where it has one (a Unix peer has none).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {

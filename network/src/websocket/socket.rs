@@ -45,6 +45,12 @@ pub trait Handler {
         let _ = (socket, el, key);
     }
 
+    /// Whether a frame that the handler writes on the connection itself has left only in part. What
+    /// the session owes the peer (a pong, a goodbye) waits until it is whole.
+    fn is_within_frame(&self) -> bool {
+        false
+    }
+
     /// It is over.
     fn closed(&mut self, el: &mut EventLoop, ended: &Ended<'_>) {
         let _ = (el, ended);
@@ -148,6 +154,8 @@ pub(super) struct OnConnection {
     heard: u64,
     asked: bool,
     leaving: bool,
+    /// The loop drains, and the peer has to be told.
+    goodbye_due: bool,
     said: Option<(CloseCode, String)>,
     error: Option<Error>,
 }
@@ -161,6 +169,7 @@ impl OnConnection {
             heard: 0,
             asked: false,
             leaving: false,
+            goodbye_due: false,
             said: None,
             error: None,
         }
@@ -168,9 +177,16 @@ impl OnConnection {
 
     /// After each call of the handler: sends what is owed, and begins the end where it was asked for.
     fn settle(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        conn.compose(|out| {
-            self.session.transmit(out);
-        });
+        if !self.handler.is_within_frame() {
+            if std::mem::take(&mut self.goodbye_due) {
+                // A session that is closing already needs no second goodbye.
+                let _ = Socket { conn, sender: self.session.sender() }
+                    .close(CloseCode::GOING_AWAY, "the server ends");
+            }
+            conn.compose(|out| {
+                self.session.transmit(out);
+            });
+        }
         if self.session.is_done() {
             conn.close();
         } else if !self.session.is_open() && !std::mem::replace(&mut self.leaving, true) {
@@ -240,7 +256,7 @@ impl tcp::Handler for OnConnection {
                 }
                 self.heard = heard;
                 self.asked = silent;
-                if silent && self.session.is_open() {
+                if silent && self.session.is_open() && !self.handler.is_within_frame() {
                     // An open session takes an empty ping.
                     let _ = Socket { conn, sender: self.session.sender() }.ping(b"");
                 }
@@ -254,9 +270,7 @@ impl tcp::Handler for OnConnection {
     }
 
     fn drain(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        let mut socket = Socket { conn, sender: self.session.sender() };
-        // A session that is closing already needs no second goodbye.
-        let _ = socket.close(CloseCode::GOING_AWAY, "the server ends");
+        self.goodbye_due = true;
         self.settle(conn, el);
     }
 
