@@ -98,8 +98,10 @@ pub(crate) fn write_at(file: BorrowedFd<'_>, buf: &[u8], offset: u64) -> io::Res
 /// Gives the memory or disk of a range of a file back; it reads as zeros from then on.
 pub(crate) fn punch_hole(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
     let past = |_| io::Error::new(io::ErrorKind::InvalidInput, "file offset past 2^63");
-    let (at, len) =
-        (libc::off64_t::try_from(offset).map_err(past)?, libc::off64_t::try_from(len).map_err(past)?);
+    let (at, len) = (
+        libc::off64_t::try_from(offset).map_err(past)?,
+        libc::off64_t::try_from(len).map_err(past)?,
+    );
     let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
     // SAFETY: plain numbers and a borrowed descriptor.
     check(unsafe { libc::fallocate64(file.as_raw_fd(), mode, at, len) } as isize).map(drop)

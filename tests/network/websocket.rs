@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use network::http::{Method, Server};
 use network::websocket::{self, CloseCode, Ended, Kind, Limits, Socket};
-use network::{Connect, EventLoop, Listen, Threads};
+use network::{Connect, Connection, EventLoop, Listen, Threads};
 use tungstenite::Message;
 
 use crate::support::run_until;
@@ -124,7 +124,7 @@ impl websocket::Handler for Asker {
         self.ask(socket);
     }
 
-    fn closed(&mut self, _: &mut EventLoop, ended: &Ended<'_>) {
+    fn closed(&mut self, _: &mut Connection, _: &mut EventLoop, ended: &Ended<'_>) {
         *self.over.borrow_mut() = Some(ended.code);
     }
 }

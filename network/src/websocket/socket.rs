@@ -52,8 +52,8 @@ pub trait Handler {
     }
 
     /// It is over.
-    fn closed(&mut self, el: &mut EventLoop, ended: &Ended<'_>) {
-        let _ = (el, ended);
+    fn closed(&mut self, conn: &mut Connection, el: &mut EventLoop, ended: &Ended<'_>) {
+        let _ = (conn, el, ended);
     }
 }
 
@@ -274,12 +274,16 @@ impl tcp::Handler for OnConnection {
         self.settle(conn, el);
     }
 
-    fn closed(&mut self, _: &mut Connection, el: &mut EventLoop, reason: &CloseReason) {
+    fn closed(&mut self, conn: &mut Connection, el: &mut EventLoop, reason: &CloseReason) {
         let (code, words) = match &self.said {
             Some((code, words)) => (*code, words.as_str()),
             None => (CloseCode::ABNORMAL, ""),
         };
-        self.handler.closed(el, &Ended { code, words, error: self.error, connection: reason });
+        self.handler.closed(
+            conn,
+            el,
+            &Ended { code, words, error: self.error, connection: reason },
+        );
     }
 }
 

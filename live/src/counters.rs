@@ -1,0 +1,216 @@
+//! What a loop counts. The loop alone writes; anybody may read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one loop writes.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds; one writer needs no locked instruction for it.
+    pub fn add(&self, by: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Those who came and those who are still there.
+#[derive(Debug, Default)]
+pub struct Visitors {
+    came: Count,
+    left: Count,
+}
+
+impl Visitors {
+    /// One comes.
+    pub fn join(&self) {
+        self.came.add(1);
+    }
+
+    /// One goes.
+    pub fn leave(&self) {
+        self.left.add(1);
+    }
+
+    /// How many came in all.
+    #[must_use]
+    pub fn came(&self) -> u64 {
+        self.came.get()
+    }
+
+    /// How many are here.
+    #[must_use]
+    pub fn here(&self) -> u64 {
+        let left = self.left.get();
+        self.came.get().saturating_sub(left)
+    }
+}
+
+/// Why something ended, was refused or was left out. Each has a counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// The peer closed its connection, or said that it wants no more.
+    PeerLeft,
+    /// The peer's connection was reset, or broke.
+    ConnectionLost,
+    /// The peer broke its protocol.
+    BadProtocol,
+    /// The publisher sent media that no decoder could begin with.
+    BadMedia,
+    /// A name that is none.
+    BadName,
+    /// The player took nothing for the longer bound.
+    Stalled,
+    /// The player was so far behind that the log no longer had what it needed.
+    Lost,
+    /// The player asked for a stream that nobody publishes.
+    NotFound,
+    /// The stream is over.
+    StreamEnded,
+    /// The publisher was silent.
+    Silent,
+    /// Another publisher took the name over.
+    TakenOver,
+    /// The name has a publisher.
+    NameTaken,
+    /// There are as many streams as there may be.
+    TooManyStreams,
+    /// The connection did nothing with itself.
+    Idle,
+    /// The server ends.
+    Drained,
+    /// The system has no memory or descriptors left.
+    NoResources,
+}
+
+impl Reason {
+    /// All of them; their places in the table.
+    pub const ALL: [Self; 16] = [
+        Self::PeerLeft,
+        Self::ConnectionLost,
+        Self::BadProtocol,
+        Self::BadMedia,
+        Self::BadName,
+        Self::Stalled,
+        Self::Lost,
+        Self::NotFound,
+        Self::StreamEnded,
+        Self::Silent,
+        Self::TakenOver,
+        Self::NameTaken,
+        Self::TooManyStreams,
+        Self::Idle,
+        Self::Drained,
+        Self::NoResources,
+    ];
+
+    /// A short steady word.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::PeerLeft => "peer_left",
+            Self::ConnectionLost => "connection_lost",
+            Self::BadProtocol => "bad_protocol",
+            Self::BadMedia => "bad_media",
+            Self::BadName => "bad_name",
+            Self::Stalled => "stalled",
+            Self::Lost => "too_slow",
+            Self::NotFound => "not_found",
+            Self::StreamEnded => "stream_ended",
+            Self::Silent => "silent",
+            Self::TakenOver => "taken_over",
+            Self::NameTaken => "name_taken",
+            Self::TooManyStreams => "too_many_streams",
+            Self::Idle => "idle",
+            Self::Drained => "drained",
+            Self::NoResources => "no_resources",
+        }
+    }
+
+    /// What a connection's end means for who was on it.
+    #[must_use]
+    pub fn of(close: &network::CloseReason) -> Self {
+        use network::CloseReason as Close;
+        match close {
+            Close::Peer | Close::Local | Close::Lingered => Self::PeerLeft,
+            Close::Idle(_) => Self::Idle,
+            Close::Stalled(_) | Close::Overflow(_) => Self::Stalled,
+            Close::TooLarge(_) | Close::Tls(_) => Self::BadProtocol,
+            Close::LoopEnded => Self::Drained,
+            _ => Self::ConnectionLost,
+        }
+    }
+}
+
+/// The counters of one loop.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Those who play.
+    pub players: Visitors,
+    /// Those who publish.
+    pub publishers: Visitors,
+    /// Streams that live here.
+    pub streams: Visitors,
+    /// Bytes that publishers sent.
+    pub bytes_in: Count,
+    /// Frames that publishers sent.
+    pub frames_in: Count,
+    /// Frames left out since no keyframe had come.
+    pub frames_before_key: Count,
+    /// Frames that no format had room for.
+    pub frames_too_long: Count,
+    /// Frames of further tracks, which are left out.
+    pub frames_of_other_tracks: Count,
+    /// Steps of publishers' clocks that were not believed.
+    pub clock_jumps: Count,
+    /// How often slow players skipped to a newer keyframe.
+    pub skips: Count,
+    /// The bytes they did not get.
+    pub skipped_bytes: Count,
+    /// Rounds of writes to the players of a stream.
+    pub flushes: Count,
+    by_reason: [Count; Reason::ALL.len()],
+}
+
+impl Counters {
+    /// A player skipped.
+    pub fn skipped(&self, bytes: u64) {
+        self.skips.add(1);
+        self.skipped_bytes.add(bytes);
+    }
+
+    /// Something ended, or was refused.
+    pub fn ended(&self, reason: Reason) {
+        if let Some(count) = self.by_reason.get(reason as usize) {
+            count.add(1);
+        }
+    }
+
+    /// How often something ended or was refused for this reason.
+    #[must_use]
+    pub fn ended_by(&self, reason: Reason) -> u64 {
+        self.by_reason.get(reason as usize).map_or(0, Count::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_own_place_and_word() {
+        let counters = Counters::default();
+        for (times, reason) in (1..).zip(Reason::ALL) {
+            (0..times).for_each(|_| counters.ended(reason));
+        }
+        for (times, reason) in (1..).zip(Reason::ALL) {
+            assert_eq!(counters.ended_by(reason), times);
+            assert_eq!(Reason::ALL.iter().filter(|r| r.label() == reason.label()).count(), 1);
+        }
+    }
+}

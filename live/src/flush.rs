@@ -1,0 +1,250 @@
+//! When players are written to: at once where the loop has time, together where it has not.
+//!
+//! A flush of a view writes to each of its players. What one costs is measured; what all players of the
+//! loop cost together says how often the loop can afford it:
+//!
+//! ```text
+//!   pause between two flushes of a view = players of the loop x cost of one write / share of the loop
+//! ```
+//!
+//! 200 players cost 1 ms: each frame leaves as it comes. 5,000 cost 25 ms: sound leaves with the next
+//! picture. The latency budget bounds the pause; with `gather = "fixed"` it is the pause.
+//!
+//! A flush is done in slices of well under a millisecond, with a look at new events between them, so
+//! that publishers are read and joining players answered while thousands are written to.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use network::{EventLoop, Ready, Source, SourceId, Timer};
+
+use crate::counters::Counters;
+use crate::hub::Hub;
+use crate::limits;
+use crate::log::view::View;
+use crate::settings::{Gather, Play};
+
+/// The share of a loop's time that flushes may take before they are held back: the rest is for
+/// publishers, joins and the API.
+const SHARE: f64 = 0.85;
+/// Pauses shorter than this are none: a flush of a few players is over before the next frame comes.
+const NO_PAUSE: Duration = Duration::from_millis(2);
+/// The measured cost follows the last so many writes.
+const MEMORY: f64 = 2000.0;
+
+/// A loop's flushes.
+pub struct Flusher {
+    budget: Duration,
+    gather: Gather,
+    /// What one write costs, in seconds; nothing before the first flush.
+    cost: Cell<f64>,
+    counters: Arc<Counters>,
+    /// Views being flushed, and the seat to go on from.
+    passes: RefCell<VecDeque<(Rc<View>, usize)>>,
+    /// Views that are to be flushed at their time.
+    later: RefCell<Vec<Rc<View>>>,
+    timer: Cell<Option<(Timer, Instant)>>,
+    /// The slice under way: when it began, and how many players it has.
+    slice: Cell<Option<(Instant, usize)>>,
+    sources: OnceCell<(SourceId, SourceId)>,
+}
+
+/// Runs on the loop for the flusher: between turns, by time, and after a slice.
+struct Runner {
+    hub: Rc<Hub>,
+    is_last: bool,
+}
+
+impl Source for Runner {
+    fn ready(&mut self, el: &mut EventLoop, _: SourceId, _: Ready) {
+        self.hub.flusher.begin_slice(el);
+    }
+
+    fn timer(&mut self, el: &mut EventLoop, _: SourceId, _: u32) {
+        self.hub.flusher.timer.set(None);
+        self.hub.flusher.begin_due(el);
+        self.hub.flusher.begin_slice(el);
+    }
+
+    fn due(&mut self, el: &mut EventLoop, _: SourceId) {
+        let flusher = &self.hub.flusher;
+        match (self.is_last, flusher.slice.get()) {
+            (false, Some((_, players))) => flusher.slice.set(Some((Instant::now(), players))),
+            (true, Some((began, players))) => flusher.end_slice(el, began.elapsed(), players),
+            (_, None) => {}
+        }
+    }
+}
+
+impl Flusher {
+    pub(crate) fn new(play: &Play, counters: Arc<Counters>) -> Self {
+        Self {
+            budget: play.latency_budget,
+            gather: play.gather,
+            cost: Cell::new(0.0),
+            counters,
+            passes: RefCell::default(),
+            later: RefCell::default(),
+            timer: Cell::new(None),
+            slice: Cell::new(None),
+            sources: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn start(&self, el: &mut EventLoop, hub: &Rc<Hub>) {
+        let runner = |is_last| Box::new(Runner { hub: Rc::clone(hub), is_last });
+        let first = el.add_plain(runner(false));
+        let last = el.add_plain(runner(true));
+        self.sources.get_or_init(|| (first, last));
+    }
+
+    /// The pause between two flushes of a view.
+    pub fn pause(&self) -> Duration {
+        if self.gather == Gather::Fixed {
+            return self.budget;
+        }
+        let all = self.counters.players.here() as f64 * self.cost.get() / SHARE;
+        Duration::try_from_secs_f64(all).unwrap_or(self.budget).min(self.budget)
+    }
+
+    /// A view has something to send.
+    pub(crate) fn grown(&self, el: &mut EventLoop, view: &Rc<View>, has_picture: bool) {
+        let pace = &view.pace;
+        if view.players() == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let due = self.due(view, has_picture, now);
+        if due <= now {
+            pace.due.set(None);
+            self.begin(view, now);
+            self.begin_slice(el);
+        } else if pace.due.get().is_none_or(|at| due < at) {
+            if pace.due.replace(Some(due)).is_none() {
+                self.later.borrow_mut().push(Rc::clone(view));
+            }
+            self.arm(el, due);
+        }
+    }
+
+    /// When a view that has just grown is to be flushed.
+    fn due(&self, view: &View, has_picture: bool, now: Instant) -> Instant {
+        let pause = self.pause();
+        let flushed = view.pace.flushed.get();
+        if self.gather == Gather::Fixed {
+            return flushed + pause;
+        }
+        if pause < NO_PAUSE {
+            return now;
+        }
+        // A little early is better than a whole pause late: pictures come at their own pace.
+        let allowed = flushed + pause.mul_f64(0.75);
+        if has_picture || !view.pace.has_pictures.get() {
+            return allowed.max(now).min(now + self.budget);
+        }
+        let waits = limits::SOUND_WAITS.min(self.budget);
+        (now + waits).max(allowed)
+    }
+
+    fn begin(&self, view: &Rc<View>, now: Instant) {
+        view.pace.flushed.set(now);
+        if view.pace.in_pass.replace(true) {
+            // Those it has not reached yet get what has come with the rest; for the others there is
+            // another round.
+            view.pace.another.set(true);
+        } else {
+            self.passes.borrow_mut().push_back((Rc::clone(view), 0));
+        }
+    }
+
+    /// Begins the flushes whose time has come.
+    fn begin_due(&self, el: &mut EventLoop) {
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        let later = std::mem::take(&mut *self.later.borrow_mut());
+        for view in later {
+            match view.pace.due.get() {
+                Some(at) if at > now => {
+                    next = Some(next.map_or(at, |next| next.min(at)));
+                    self.later.borrow_mut().push(view);
+                }
+                Some(_) => {
+                    view.pace.due.set(None);
+                    self.begin(&view, now);
+                }
+                // It was flushed before its time.
+                None => {}
+            }
+        }
+        if let Some(next) = next {
+            self.arm(el, next);
+        }
+    }
+
+    fn arm(&self, el: &mut EventLoop, at: Instant) {
+        let Some((first, _)) = self.sources.get() else { return };
+        if let Some((timer, before)) = self.timer.get() {
+            if before <= at {
+                return;
+            }
+            el.cancel(timer);
+        }
+        let delay = at.saturating_duration_since(Instant::now());
+        self.timer.set(Some((el.start_timer(*first, delay, 0), at)));
+    }
+
+    /// Marks as many players due as one slice may write to.
+    fn begin_slice(&self, el: &mut EventLoop) {
+        let Some((first, last)) = self.sources.get() else { return };
+        if self.slice.get().is_some() || self.passes.borrow().is_empty() {
+            return;
+        }
+        let most = self.slice_players();
+        el.mark_due(*first);
+        let mut marked = 0;
+        while marked < most {
+            let Some((view, from)) = self.passes.borrow_mut().pop_front() else { break };
+            let (count, next) = view.mark_due(el, from, most - marked);
+            marked += count;
+            match next {
+                Some(seat) => self.passes.borrow_mut().push_front((view, seat)),
+                None => {
+                    self.counters.flushes.add(1);
+                    if view.pace.another.take() {
+                        self.passes.borrow_mut().push_back((view, 0));
+                    } else {
+                        view.pace.in_pass.set(false);
+                    }
+                }
+            }
+        }
+        el.mark_due(*last);
+        self.slice.set(Some((Instant::now(), marked)));
+    }
+
+    fn slice_players(&self) -> usize {
+        let cost = self.cost.get();
+        if cost <= 0.0 {
+            return limits::SLICE_PLAYERS;
+        }
+        ((limits::SLICE.as_secs_f64() / cost) as usize).clamp(16, 4096)
+    }
+
+    fn end_slice(&self, el: &mut EventLoop, took: Duration, players: usize) {
+        self.slice.set(None);
+        if players > 0 {
+            let cost = took.as_secs_f64() / players as f64;
+            let weight = (players as f64 / MEMORY).min(1.0);
+            let before = if self.cost.get() > 0.0 { self.cost.get() } else { cost };
+            self.cost.set(before + (cost - before) * weight);
+        }
+        if !self.passes.borrow().is_empty()
+            && let Some((first, _)) = self.sources.get()
+        {
+            el.again(*first, Ready::default());
+        }
+    }
+}

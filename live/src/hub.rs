@@ -1,0 +1,529 @@
+//! What one loop knows: the streams that live here, the logs that are read here, and the way to the
+//! other loops.
+//!
+//! ```text
+//!      loop 0                                   loop 1
+//!  publisher ──► Stream live/a ── Growth ──────────────► View of live/a ──► players
+//!                     └────────── Growth ──► View of live/a ──► players
+//! ```
+//!
+//! A stream lives on one loop, which follows from its name: a publisher's connection moves there. Every
+//! loop that has players of it keeps a [`View`]. Loops talk by posted tasks; nothing is locked.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use network::{EventLoop, Handle, SourceId};
+use thiserror::Error;
+
+use crate::counters::{Counters, Reason};
+use crate::flush::Flusher;
+use crate::format::Format;
+use crate::limits;
+use crate::log::view::View;
+use crate::log::writer::{Bounds, Reader};
+use crate::log::{Growth, Hold, Opened};
+use crate::name::StreamName;
+use crate::settings::{Second, Settings};
+use crate::stream::Stream;
+
+thread_local! {
+    static HERE: RefCell<Option<Rc<Hub>>> = const { RefCell::new(None) };
+}
+
+/// All loops of a server, for each of them to reach the others.
+#[derive(Clone, Debug, Default)]
+pub struct Loops {
+    handles: Arc<OnceLock<Vec<Handle>>>,
+}
+
+impl Loops {
+    /// Says which loops there are; once, before any door is opened.
+    pub fn set(&self, handles: Vec<Handle>) {
+        // A second time would be a second server's, which has its own.
+        let _ = self.handles.set(handles);
+    }
+
+    fn all(&self) -> &[Handle] {
+        self.handles.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// One loop's streams and views.
+pub struct Hub {
+    place: usize,
+    loops: Loops,
+    /// What the operator decided.
+    pub settings: Arc<Settings>,
+    /// What happened on this loop.
+    pub counters: Arc<Counters>,
+    streams: RefCell<HashMap<StreamName, Rc<RefCell<Stream>>>>,
+    views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
+    pub(crate) flusher: Flusher,
+    numbers: Cell<u64>,
+    is_draining: Cell<bool>,
+}
+
+/// The right to publish a stream, held by who does. Dropping it without [`Ticket::give_back`] leaves
+/// the stream to be found silent.
+pub struct Ticket {
+    hub: Rc<Hub>,
+    stream: Rc<RefCell<Stream>>,
+    number: u64,
+    since: Instant,
+}
+
+/// Why somebody may not publish.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// Somebody else does.
+    #[error("stream {0} is published by somebody else")]
+    NameTaken(StreamName),
+    /// There are enough.
+    #[error("there are {0} streams, which is the limit (limits.streams)")]
+    TooMany(usize),
+    /// The system refuses.
+    #[error("the system has no room for the stream's log: {0}")]
+    NoResources(#[from] std::io::Error),
+}
+
+impl Refusal {
+    /// For the counters.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NameTaken(_) => Reason::NameTaken,
+            Self::TooMany(_) => Reason::TooManyStreams,
+            Self::NoResources(_) => Reason::NoResources,
+        }
+    }
+}
+
+impl Hub {
+    /// Makes the hub of this thread's loop, which is the `place`-th of `loops`.
+    pub fn start(
+        el: &mut EventLoop,
+        place: usize,
+        loops: Loops,
+        settings: Arc<Settings>,
+        counters: Arc<Counters>,
+    ) -> Rc<Self> {
+        let hub = Rc::new(Self {
+            place,
+            loops,
+            flusher: Flusher::new(&settings.play, Arc::clone(&counters)),
+            settings,
+            counters,
+            streams: RefCell::default(),
+            views: RefCell::default(),
+            numbers: Cell::new(0),
+            is_draining: Cell::new(false),
+        });
+        HERE.set(Some(Rc::clone(&hub)));
+        hub.flusher.start(el, &hub);
+        let around = Rc::clone(&hub);
+        el.every(limits::LOOK_AROUND, move |el| around.look_around(el));
+        hub
+    }
+
+    /// The hub of this thread's loop.
+    pub fn here() -> Option<Rc<Self>> {
+        HERE.with_borrow(Clone::clone)
+    }
+
+    /// A name for a connection, the same in all its log lines.
+    pub fn next_id(&self) -> String {
+        self.numbers.set(self.numbers.get() + 1);
+        format!("{}-{}", self.place, self.numbers.get())
+    }
+
+    /// From here on what ends does so since the server ends.
+    pub fn begin_drain(&self) {
+        self.is_draining.set(true);
+    }
+
+    /// Whether the server ends.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Runs a task with the hub of loop `place`: later in this turn where it is this one.
+    pub fn on(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        place: usize,
+        task: impl FnOnce(&Rc<Hub>, &mut EventLoop) + Send + 'static,
+    ) {
+        if place == self.place {
+            let hub = Rc::clone(self);
+            return el.defer(move |el| task(&hub, el));
+        }
+        if let Some(handle) = self.loops.all().get(place) {
+            // A loop that has ended has nobody left who would miss it.
+            let _ = handle.post(move |el| {
+                if let Some(hub) = Hub::here() {
+                    task(&hub, el);
+                }
+            });
+        }
+    }
+
+    // ---- streams that live here ----
+
+    /// The loop where a stream lives.
+    pub fn home_of(&self, name: &StreamName) -> usize {
+        name.spread() % self.loops.all().len().max(1)
+    }
+
+    /// Whether it is this one.
+    pub fn is_home_of(&self, name: &StreamName) -> bool {
+        self.home_of(name) == self.place
+    }
+
+    fn stream(&self, name: &StreamName, now: Instant) -> Rc<RefCell<Stream>> {
+        let mut streams = self.streams.borrow_mut();
+        let make = || {
+            let play = &self.settings.play;
+            let span = i64::try_from(play.close_after.as_micros()).unwrap_or(i64::MAX);
+            let bounds = Bounds { bytes: self.settings.log_bytes, span };
+            self.counters.streams.join();
+            let counters = Arc::clone(&self.counters);
+            Rc::new(RefCell::new(Stream::new(name.clone(), bounds, counters, now)))
+        };
+        Rc::clone(streams.entry(name.clone()).or_insert_with(make))
+    }
+
+    /// Begins to publish a stream that lives here. A publisher that has to make room for this one is
+    /// marked due, and finds that its ticket is void.
+    ///
+    /// # Errors
+    /// It may not be published now.
+    pub fn publish(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        source: Option<SourceId>,
+    ) -> Result<Ticket, Refusal> {
+        let now = el.now();
+        let begun = |stream: &Rc<RefCell<Stream>>| stream.borrow().has_begun();
+        let known = self.streams.borrow().get(name).is_some_and(begun);
+        if !known {
+            let count = self.streams.borrow().values().filter(|stream| begun(stream)).count();
+            // Each loop has its share of the streams.
+            let most = self.settings.streams.div_ceil(self.loops.all().len().max(1));
+            if count >= most {
+                return Err(Refusal::TooMany(self.settings.streams));
+            }
+        }
+        let stream = self.stream(name, now);
+        let mut inner = stream.borrow_mut();
+        if let Some(first) = inner.publisher().cloned() {
+            let settings = &self.settings.publish;
+            let silent = now.saturating_duration_since(first.heard) >= settings.silent_after;
+            if settings.second == Second::Refuse && !silent {
+                return Err(Refusal::NameTaken(name.clone()));
+            }
+            self.commit(el, &mut inner)?;
+            inner.unset_publisher(first.number, now);
+            self.counters.publishers.leave();
+            if let Some(source) = first.source {
+                el.mark_due(source);
+            }
+        }
+        let number = inner.set_publisher(source, now)?;
+        for (format, reader) in inner.take_asked() {
+            self.open(el, &mut inner, format, reader);
+        }
+        self.tell_live(el, &inner);
+        drop(inner);
+        Ok(Ticket { hub: Rc::clone(self), stream, number, since: now })
+    }
+
+    /// Writes what a stream's publisher has sent and tells the loops that read it.
+    fn commit(self: &Rc<Self>, el: &mut EventLoop, stream: &mut Stream) -> std::io::Result<()> {
+        stream.commit(|stream, (format, growth)| {
+            let growth = Arc::new(growth);
+            for reader in stream.readers(format).0 {
+                if reader.place == self.place {
+                    self.grow(el, &stream.name, format, &growth);
+                } else {
+                    let (name, growth) = (stream.name.clone(), Arc::clone(&growth));
+                    self.on(el, reader.place, move |hub, el| hub.grow(el, &name, format, &growth));
+                }
+            }
+        })
+    }
+
+    /// Tells all that read whether there is a publisher, and where players may begin.
+    fn tell_live(self: &Rc<Self>, el: &mut EventLoop, stream: &Stream) {
+        let is_live = stream.publisher().is_some();
+        self.tell(el, stream, move |view, from| view.set_live(is_live, from));
+    }
+
+    fn tell(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        stream: &Stream,
+        what: impl FnOnce(&View, u64) + Clone + Send + 'static,
+    ) {
+        for format in Format::ALL {
+            let (readers, entry_from) = stream.readers(format);
+            for reader in readers {
+                let (name, what) = (stream.name.clone(), what.clone());
+                self.on(el, reader.place, move |hub, el| {
+                    if let Some(view) = hub.find_view(&name, format) {
+                        what(&view, entry_from);
+                        hub.wake_waiting(el, &view);
+                    }
+                });
+            }
+        }
+    }
+
+    /// For a loop that wants to read a stream that lives here.
+    fn ask(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName, format: Format, reader: Reader) {
+        let stream = self.stream(name, el.now());
+        let mut stream = stream.borrow_mut();
+        self.open(el, &mut stream, format, reader);
+    }
+
+    fn open(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        stream: &mut Stream,
+        format: Format,
+        reader: Reader,
+    ) {
+        let place = reader.place;
+        match stream.open(format, reader) {
+            Ok(None) => {}
+            Ok(Some(opened)) => {
+                let name = stream.name.clone();
+                self.on(el, place, move |hub, el| hub.opened(el, &name, format, opened));
+            }
+            Err(error) => {
+                tracing::error!(stream = %stream.name, %error, "there is no room for another log");
+                let name = stream.name.clone();
+                self.on(el, place, move |hub, el| hub.end_view(el, &name, format));
+            }
+        }
+    }
+
+    /// For a loop that reads no more.
+    fn leave(&self, name: &StreamName, format: Format, place: usize) {
+        let found = self.streams.borrow().get(name).cloned();
+        if let Some(stream) = found {
+            stream.borrow_mut().close_reader(format, place);
+        }
+    }
+
+    /// Ends streams whose publisher does not return, forgets those that nobody needs, and looks after
+    /// publishers that are silent.
+    fn look_after_streams(self: &Rc<Self>, el: &mut EventLoop) {
+        let now = el.now();
+        let settings = &self.settings.publish;
+        let mut over = Vec::new();
+        for (name, stream) in self.streams.borrow().iter() {
+            let stream = stream.borrow();
+            match stream.publisher() {
+                Some(publisher) => {
+                    let silent = now.saturating_duration_since(publisher.heard);
+                    if silent >= settings.close_silent_after
+                        && let Some(source) = publisher.source
+                    {
+                        el.mark_due(source);
+                    }
+                }
+                None if stream.has_begun() => {
+                    let alone = now.saturating_duration_since(stream.alone_since);
+                    if alone >= settings.grace {
+                        over.push(name.clone());
+                    }
+                }
+                None if !stream.is_read() => over.push(name.clone()),
+                None => {}
+            }
+        }
+        for name in over {
+            let Some(stream) = self.streams.borrow_mut().remove(&name) else { continue };
+            let mut stream = stream.borrow_mut();
+            if stream.has_begun() {
+                tracing::info!(stream = %name, "stream ended");
+            }
+            self.tell(el, &stream, |view, _| view.end());
+            drop(stream.take_asked());
+        }
+    }
+
+    // ---- logs that are read here ----
+
+    /// The view of a log, which players of this loop share. It is made by who asks first, and asks the
+    /// stream's own loop for the log.
+    pub fn view(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        format: Format,
+    ) -> Rc<View> {
+        if let Some(view) = self.find_view(name, format).filter(|view| !view.has_ended()) {
+            return view;
+        }
+        let play = &self.settings.play;
+        let view = View::new(name.clone(), format, play.skip_after, play.skip_bytes, el.now());
+        let view = Rc::new(view);
+        self.views.borrow_mut().insert((name.clone(), format), Rc::clone(&view));
+        let hold: Arc<Hold> = Arc::clone(&view.hold);
+        let (name, place) = (name.clone(), self.place);
+        if self.is_home_of(&name) {
+            // At once, so that who asks here can begin at once.
+            let stream = self.stream(&name, el.now());
+            match stream.borrow_mut().open(format, Reader { place, hold }) {
+                Ok(Some(opened)) => self.opened(el, &name, format, opened),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(stream = %name, %error, "there is no room for another log");
+                    view.end();
+                }
+            }
+        } else {
+            self.on(el, self.home_of(&name), move |hub, el| {
+                hub.ask(el, &name, format, Reader { place, hold });
+            });
+        }
+        view
+    }
+
+    fn find_view(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
+        self.views.borrow().get(&(name.clone(), format)).cloned()
+    }
+
+    fn opened(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        format: Format,
+        opened: Opened,
+    ) {
+        if let Some(view) = self.find_view(name, format) {
+            view.open(opened);
+            self.wake_waiting(el, &view);
+        }
+    }
+
+    fn grow(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        format: Format,
+        growth: &Growth,
+    ) {
+        let Some(view) = self.find_view(name, format) else { return };
+        view.grow(growth);
+        if view.has_waiting() {
+            self.wake_waiting(el, &view);
+        }
+        self.flusher.grown(el, &view, growth.has_picture);
+    }
+
+    fn end_view(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName, format: Format) {
+        if let Some(view) = self.find_view(name, format) {
+            view.end();
+            self.wake_waiting(el, &view);
+        }
+    }
+
+    /// Calls those who wait where it is worth looking, and all players where the stream is over.
+    fn wake_waiting(self: &Rc<Self>, el: &mut EventLoop, view: &Rc<View>) {
+        for wake in view.take_waiting(el.now()) {
+            wake(self, el);
+        }
+        if view.has_ended() {
+            view.mark_due(el, 0, usize::MAX);
+        }
+    }
+
+    fn look_around(self: &Rc<Self>, el: &mut EventLoop) {
+        self.look_after_streams(el);
+        let now = el.now();
+        let views: Vec<Rc<View>> = self.views.borrow().values().cloned().collect();
+        for view in views {
+            if view.has_waiting() {
+                self.wake_waiting(el, &view);
+            }
+            if view.look_around(now) {
+                self.close_view(el, &view);
+            }
+        }
+    }
+
+    fn close_view(self: &Rc<Self>, el: &mut EventLoop, view: &Rc<View>) {
+        let key = (view.name.clone(), view.format);
+        let mut views = self.views.borrow_mut();
+        // Another one may have taken its place since it ended.
+        if views.get(&key).is_some_and(|other| Rc::ptr_eq(other, view)) {
+            views.remove(&key);
+            let (name, format) = key;
+            let place = self.place;
+            self.on(el, self.home_of(&name), move |hub, _| hub.leave(&name, format, place));
+        }
+    }
+
+    /// How many players play on this loop.
+    pub fn players(&self) -> usize {
+        self.views.borrow().values().map(|view| view.players()).sum()
+    }
+}
+
+impl Ticket {
+    /// The stream.
+    pub fn stream(&self) -> &Rc<RefCell<Stream>> {
+        &self.stream
+    }
+
+    /// Whether it is still this one's stream.
+    pub fn is_valid(&self) -> bool {
+        self.stream.borrow().is_published_by(self.number)
+    }
+
+    /// Whether nothing was published for so long that the publisher is to be closed.
+    pub fn is_silent(&self, now: Instant) -> bool {
+        let bound = self.hub.settings.publish.close_silent_after;
+        let stream = self.stream.borrow();
+        stream.publisher().is_some_and(|p| now.saturating_duration_since(p.heard) >= bound)
+    }
+
+    /// When it was taken.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Writes what was published since the last time, and tells who reads.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn commit(&self, el: &mut EventLoop) -> std::io::Result<()> {
+        self.hub.commit(el, &mut self.stream.borrow_mut())
+    }
+
+    /// Publishes no more. Players wait for the grace time for somebody who does.
+    pub fn give_back(self, el: &mut EventLoop) {
+        let mut stream = self.stream.borrow_mut();
+        if !stream.is_published_by(self.number) {
+            return;
+        }
+        if let Err(error) = self.hub.commit(el, &mut stream) {
+            tracing::error!(stream = %stream.name, %error, "the last frames are lost");
+        }
+        stream.unset_publisher(self.number, el.now());
+        self.hub.counters.publishers.leave();
+        self.hub.tell_live(el, &stream);
+        let none = self.hub.settings.publish.grace.is_zero();
+        drop(stream);
+        if none {
+            let hub = Rc::clone(&self.hub);
+            el.defer(move |el| hub.look_after_streams(el));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Every bound of the crate that is not in the settings, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of a stream's name; it appears in URLs, logs and metrics.
+pub const NAME: usize = 255;
+/// Parts of a stream's name between slashes: apps of real set-ups have one or two.
+pub const NAME_PARTS: usize = 8;
+
+// ---- time on a stream ----
+
+/// A step of a track's clock that is believed without looking at the wall: up to so much a stream may
+/// hold pictures back (slides, a still camera), or lose them.
+pub const STEP: Duration = Duration::from_secs(3);
+/// How far a track's clock may step back and still be the same clock: sound and pictures of some
+/// encoders come out of order by as much.
+pub const STEP_BACK: Duration = Duration::from_secs(1);
+/// The step that stands for one nobody can believe.
+pub const STEP_UNKNOWN: Duration = Duration::from_millis(20);
+
+// ---- the log ----
+
+/// Memory is given back to the kernel in pieces of at least this.
+pub const RELEASE: u64 = 256 * 1024;
+/// How often the places of slow players are looked at, for what has to be kept for them.
+pub const LOOK_AROUND: Duration = Duration::from_millis(250);
+/// Configurations a log remembers, for keyframes that are still in it: an encoder that changes its
+/// configuration with every frame gets no more.
+pub const CONFIGS: usize = 64;
+
+// ---- flush ----
+
+/// How long a loop writes to players before it looks for new events: what a player that joins waits at
+/// most for others.
+pub const SLICE: Duration = Duration::from_micros(600);
+/// Players written to in one slice before their cost is known.
+pub const SLICE_PLAYERS: usize = 128;
+/// How long sound waits for the next picture on a loop that gathers, where the latency budget allows.
+pub const SOUND_WAITS: Duration = Duration::from_millis(40);
+
+// ---- players that cannot share ----
+
+/// Bytes copied to one player in one go, for players that are not sent what all others share.
+pub const COPIED: usize = 256 * 1024;
+
+// ---- publishers ----
+
+/// Publishers that were refused or told to go get this long to hear of it.
+pub const GOODBYE: Duration = Duration::from_secs(2);
+/// Frames between the reads of one connection after which others have their turn, for internal
+/// publishers that are late.
+pub const CATCH_UP: usize = 256;

@@ -1,0 +1,325 @@
+//! A loop's side of a log: the same index, and the players whose cursors are in it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use network::{EventLoop, MemoryFile, SourceId};
+use slab::Slab;
+
+use super::index::{Index, Packet};
+use super::{Growth, Hold, Opened};
+use crate::format::{Configs, Format};
+use crate::hub::Hub;
+use crate::limits;
+use crate::name::StreamName;
+
+/// Called once, when a player that waits should look again.
+pub type Wake = Box<dyn FnOnce(&Rc<Hub>, &mut EventLoop)>;
+
+/// What one loop knows of one log. All players of this loop that play this stream in this format share
+/// it; it is made when the first asks, before it is known whether there is such a stream.
+pub struct View {
+    /// The stream.
+    pub name: StreamName,
+    /// The form of it.
+    pub format: Format,
+    /// What the writer hears of this loop.
+    pub hold: Arc<Hold>,
+    file: OnceCell<MemoryFile>,
+    head: Cell<u64>,
+    tail: Cell<u64>,
+    /// Cursors before this lag too far: they skip.
+    skip_before: Cell<u64>,
+    entry_from: Cell<u64>,
+    is_live: Cell<bool>,
+    has_ended: Cell<bool>,
+    inner: RefCell<Inner>,
+    skip_span: i64,
+    skip_bytes: u64,
+    pub(crate) pace: Pace,
+}
+
+/// What the flusher keeps of a view.
+pub(crate) struct Pace {
+    /// When its players were last written to.
+    pub flushed: Cell<Instant>,
+    /// It is on the flusher's list, for then.
+    pub due: Cell<Option<Instant>>,
+    /// Its players are being written to.
+    pub in_pass: Cell<bool>,
+    /// And will be again.
+    pub another: Cell<bool>,
+    /// It has pictures, which sound may wait for.
+    pub has_pictures: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Inner {
+    index: Index,
+    configs: VecDeque<(u32, Arc<Configs>)>,
+    seats: Slab<Seat>,
+    waiting: VecDeque<(Instant, Wake)>,
+    /// Since when nobody has played or waited.
+    deserted: Option<Instant>,
+}
+
+/// A player's place among the others.
+struct Seat {
+    source: SourceId,
+    at: Rc<Cell<u64>>,
+}
+
+/// Where a player begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// At the newest keyframe, at once.
+    #[default]
+    Key,
+    /// At the next frame, whatever it is.
+    Live,
+}
+
+/// A place to begin, and what a player has to know there.
+pub(crate) struct Entry {
+    pub at: u64,
+    pub packet: Packet,
+    pub configs: Arc<Configs>,
+}
+
+impl View {
+    pub(crate) fn new(
+        name: StreamName,
+        format: Format,
+        skip_span: Duration,
+        skip_bytes: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            name,
+            format,
+            hold: Arc::default(),
+            file: OnceCell::new(),
+            head: Cell::new(0),
+            tail: Cell::new(0),
+            skip_before: Cell::new(0),
+            entry_from: Cell::new(0),
+            is_live: Cell::new(false),
+            has_ended: Cell::new(false),
+            inner: RefCell::default(),
+            skip_span: i64::try_from(skip_span.as_micros()).unwrap_or(i64::MAX),
+            skip_bytes,
+            pace: Pace {
+                flushed: Cell::new(now),
+                due: Cell::new(None),
+                in_pass: Cell::new(false),
+                another: Cell::new(false),
+                has_pictures: Cell::new(false),
+            },
+        }
+    }
+
+    // ---- what players ask ----
+
+    pub(crate) fn file(&self) -> Option<&MemoryFile> {
+        self.file.get()
+    }
+
+    /// Where the log ends.
+    pub fn head(&self) -> u64 {
+        self.head.get()
+    }
+
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail.get()
+    }
+
+    pub(crate) fn skip_before(&self) -> u64 {
+        self.skip_before.get()
+    }
+
+    /// Bytes are flowing.
+    pub fn is_live(&self) -> bool {
+        self.is_live.get()
+    }
+
+    /// The stream is over: players are sent what is left, and that is all.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// How many players of this loop play here.
+    pub fn players(&self) -> usize {
+        self.inner.borrow().seats.len()
+    }
+
+    /// Where a player may begin now; nowhere while there is no live publisher or no keyframe yet.
+    pub(crate) fn entry(&self, start: Start) -> Option<Entry> {
+        if !self.is_live() || self.has_ended() {
+            return None;
+        }
+        let inner = self.inner.borrow();
+        let newest = inner.index.newest_entry(self.entry_from.get());
+        let last = inner.index.packet_around(u64::MAX);
+        let (at, packet) = match start {
+            Start::Key => newest.map(|packet| (packet.at, packet))?,
+            Start::Live => last.map(|packet| (self.head(), packet))?,
+        };
+        let configs = inner.configs.iter().rev().find(|(epoch, _)| *epoch == packet.epoch);
+        let configs = configs.or(inner.configs.back()).map(|(_, configs)| Arc::clone(configs))?;
+        Some(Entry { at, packet, configs })
+    }
+
+    /// The newest entry behind `at`, for a player that lags, and the configurations it needs there if
+    /// they are not those it has.
+    pub(crate) fn skip_from(&self, at: u64) -> Option<(Packet, Option<Arc<Configs>>)> {
+        let inner = self.inner.borrow();
+        let entry = inner.index.newest_entry(at.saturating_add(1))?;
+        let now = inner.index.packet_around(at).map(|packet| packet.epoch);
+        let configs = || inner.configs.iter().rev().find(|(epoch, _)| *epoch == entry.epoch);
+        let differs = now != Some(entry.epoch);
+        Some((entry, differs.then(configs).flatten().map(|(_, configs)| Arc::clone(configs))))
+    }
+
+    /// Where the packet ends that `at` lies in.
+    pub(crate) fn boundary(&self, at: u64) -> u64 {
+        if at == self.head() { at } else { self.inner.borrow().index.boundary(at) }
+    }
+
+    /// How far `at` is behind the newest frame, in microseconds of the stream.
+    pub(crate) fn lag(&self, at: u64) -> i64 {
+        let inner = self.inner.borrow();
+        let newest = inner.index.newest();
+        let here = inner.index.next_packet(at).map(|packet| packet.time);
+        newest.zip(here).map_or(0, |(newest, here)| newest.since(here).max(0))
+    }
+
+    /// The packets from `at` on, each with its end, until `each` returns false.
+    pub(crate) fn walk(&self, at: u64, mut each: impl FnMut(Packet, u64) -> bool) {
+        let inner = self.inner.borrow();
+        let mut packets = inner.index.packets_from(at).copied().peekable();
+        while let Some(packet) = packets.next() {
+            let end = packets.peek().map_or(inner.index.head(), |next| next.at);
+            if !each(packet, end) {
+                break;
+            }
+        }
+    }
+
+    /// Takes a seat; the cell is where the player notes its cursor.
+    pub(crate) fn sit(&self, source: SourceId, at: u64) -> (usize, Rc<Cell<u64>>) {
+        let cell = Rc::new(Cell::new(at));
+        let mut inner = self.inner.borrow_mut();
+        let place = inner.seats.insert(Seat { source, at: Rc::clone(&cell) });
+        inner.deserted = None;
+        // Before the next look around the writer might drop what this player needs.
+        self.hold.set_needed(self.hold.needed().min(at));
+        (place, cell)
+    }
+
+    pub(crate) fn stand_up(&self, seat: usize) {
+        self.inner.borrow_mut().seats.try_remove(seat);
+    }
+
+    /// Has `wake` called when it is worth looking for an [`View::entry`] again: when there is one,
+    /// when the stream ends, and at `until`.
+    pub(crate) fn wait(&self, until: Instant, wake: Wake) {
+        let mut inner = self.inner.borrow_mut();
+        inner.waiting.push_back((until, wake));
+        inner.deserted = None;
+    }
+
+    // ---- what the stream tells ----
+
+    /// The log is there.
+    pub(crate) fn open(&self, opened: Opened) {
+        let Opened { file, kept, entry_from, is_live } = opened;
+        self.file.get_or_init(|| file);
+        self.entry_from.set(entry_from);
+        self.is_live.set(is_live);
+        self.grow(&kept);
+    }
+
+    /// The log has grown.
+    pub(crate) fn grow(&self, growth: &Growth) {
+        let mut inner = self.inner.borrow_mut();
+        inner.index.extend(&growth.packets, growth.head);
+        inner.index.forget_before(growth.tail);
+        inner.configs.extend(growth.configs.iter().cloned());
+        while inner.configs.len() > limits::CONFIGS {
+            inner.configs.pop_front();
+        }
+        self.head.set(growth.head);
+        self.tail.set(growth.tail);
+        let by_time = inner.index.begin_of_last(self.skip_span);
+        let by_bytes = inner.index.boundary(growth.head.saturating_sub(self.skip_bytes));
+        self.skip_before.set(by_time.max(by_bytes));
+        self.pace.has_pictures.set(self.pace.has_pictures.get() || growth.has_picture);
+        self.hold.set_left(growth.tail);
+    }
+
+    /// Its publisher has gone or come back.
+    pub(crate) fn set_live(&self, is_live: bool, entry_from: u64) {
+        self.is_live.set(is_live);
+        self.entry_from.set(entry_from);
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_live.set(false);
+        self.has_ended.set(true);
+    }
+
+    // ---- what the loop does ----
+
+    /// Marks players due, from the seat `from` on and at most `most`; gives the seat to go on from.
+    pub(crate) fn mark_due(
+        &self,
+        el: &mut EventLoop,
+        from: usize,
+        most: usize,
+    ) -> (usize, Option<usize>) {
+        let inner = self.inner.borrow();
+        let mut marked = 0;
+        // Seats are numbered densely; a gap is one that somebody left.
+        for place in from..inner.seats.capacity() {
+            let Some(seat) = inner.seats.get(place) else { continue };
+            if marked == most {
+                return (marked, Some(place));
+            }
+            el.mark_due(seat.source);
+            marked += 1;
+        }
+        (marked, None)
+    }
+
+    /// Those who wait, if it is worth looking; all of them where there is an entry or the end.
+    pub(crate) fn take_waiting(&self, now: Instant) -> Vec<Wake> {
+        let is_open = self.has_ended() || self.entry(Start::Key).is_some();
+        let mut inner = self.inner.borrow_mut();
+        let mut woken = Vec::new();
+        while inner.waiting.front().is_some_and(|(until, _)| is_open || *until <= now) {
+            woken.extend(inner.waiting.pop_front().map(|(_, wake)| wake));
+        }
+        woken
+    }
+
+    /// Whether somebody waits.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.inner.borrow().waiting.is_empty()
+    }
+
+    /// Tells the writer where the slowest cursor is. True where nobody has been here for a while.
+    pub(crate) fn look_around(&self, now: Instant) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let slowest = inner.seats.iter().map(|(_, seat)| seat.at.get()).min();
+        self.hold.set_needed(slowest.unwrap_or(u64::MAX));
+        if slowest.is_some() || !inner.waiting.is_empty() {
+            inner.deserted = None;
+            return false;
+        }
+        let since = *inner.deserted.get_or_insert(now);
+        now.saturating_duration_since(since) >= 4 * limits::LOOK_AROUND
+    }
+}

@@ -1,0 +1,451 @@
+//! A live stream, on the loop where it lives: its publisher, its clock, its configurations, its logs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use media::codec::nal::Contents;
+use media::codec::{CodecError, Info, avc, hevc};
+use media::container::flv::packetizer::{self, TooLong};
+use media::container::flv::{self, TagError};
+use media::{Codec, Frame, FrameKind, Time, Track};
+use network::SourceId;
+use thiserror::Error;
+
+use crate::counters::Counters;
+use crate::format::{Configs, Format, is_entry};
+use crate::log::writer::{Bounds, Reader, Writer};
+use crate::log::{Growth, Opened};
+use crate::name::StreamName;
+use crate::timeline::Timeline;
+
+/// Media that ends its publisher.
+#[derive(Debug, Error)]
+pub enum BadMedia {
+    /// A tag is broken.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// No decoder could begin with this configuration, or the frame is broken.
+    #[error("publisher's {0}")]
+    Codec(#[from] CodecError),
+}
+
+/// Who publishes.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    /// Tells publishers of a stream apart.
+    pub number: u64,
+    /// Its connection on this loop; the demo has none.
+    pub source: Option<SourceId>,
+    /// When it last sent something.
+    pub heard: Instant,
+}
+
+/// A stream that somebody publishes, or did a moment ago, or that somebody waits for.
+pub struct Stream {
+    /// Its name.
+    pub name: StreamName,
+    publisher: Option<Publisher>,
+    /// Since when it has no publisher.
+    pub alone_since: Instant,
+    numbers: u64,
+    /// Somebody has published.
+    has_begun: bool,
+    timeline: Timeline,
+    /// Where the wall clock of the timeline begins.
+    born: Instant,
+    configs: Arc<Configs>,
+    /// What players were last told in band, publishers before included.
+    told: Configs,
+    epoch: u32,
+    /// Bytes of the lengths before NAL units.
+    nal_length_size: u8,
+    infos: Infos,
+    waits_for_key: bool,
+    bounds: Bounds,
+    /// By [`Format`]. The first is always there once somebody has published.
+    logs: [Option<Writer>; Format::ALL.len()],
+    /// Loops that want to read as soon as there is something.
+    asked: Vec<(Format, Reader)>,
+    counters: Arc<Counters>,
+    frames: u64,
+    keyframes: u64,
+}
+
+/// What the tracks are, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Infos {
+    /// The pictures.
+    pub video: Option<(Codec, Info)>,
+    /// The sound.
+    pub audio: Option<(Codec, Info)>,
+}
+
+/// What readers of one format are to be told.
+pub type News = (Format, Growth);
+
+impl Stream {
+    /// A stream that nobody publishes yet.
+    pub fn new(name: StreamName, bounds: Bounds, counters: Arc<Counters>, now: Instant) -> Self {
+        Self {
+            name,
+            publisher: None,
+            alone_since: now,
+            numbers: 0,
+            has_begun: false,
+            timeline: Timeline::default(),
+            born: now,
+            configs: Arc::default(),
+            told: Configs::default(),
+            epoch: 0,
+            nal_length_size: 0,
+            infos: Infos::default(),
+            waits_for_key: true,
+            bounds,
+            logs: Default::default(),
+            asked: Vec::new(),
+            counters,
+            frames: 0,
+            keyframes: 0,
+        }
+    }
+
+    // ---- who publishes ----
+
+    /// Who publishes now.
+    pub fn publisher(&self) -> Option<&Publisher> {
+        self.publisher.as_ref()
+    }
+
+    /// Somebody has published.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Somebody publishes from here on; whoever did so before does not any more.
+    ///
+    /// # Errors
+    /// The system has no descriptor for a log.
+    pub fn set_publisher(&mut self, source: Option<SourceId>, now: Instant) -> io::Result<u64> {
+        let bounds = self.bounds;
+        let base = self.log_mut(Format::Flv);
+        if base.is_none() {
+            *base = Some(Writer::new(Format::Flv, bounds)?);
+        }
+        if self.has_begun {
+            self.timeline.change_publisher();
+            self.logs.iter_mut().flatten().for_each(Writer::close_entries);
+            // What the last one's tracks were says nothing of these.
+            self.set_configs(Configs::default());
+            self.infos = Infos::default();
+        }
+        self.has_begun = true;
+        self.waits_for_key = true;
+        (self.frames, self.keyframes) = (0, 0);
+        self.numbers += 1;
+        self.publisher = Some(Publisher { number: self.numbers, source, heard: now });
+        self.counters.publishers.join();
+        Ok(self.numbers)
+    }
+
+    /// The publisher of this number publishes no more. False where it did not any more anyway.
+    pub fn unset_publisher(&mut self, number: u64, now: Instant) -> bool {
+        let is_it = self.is_published_by(number);
+        if is_it {
+            self.publisher = None;
+            self.alone_since = now;
+        }
+        is_it
+    }
+
+    /// Whether the publisher of this number still is the one.
+    pub fn is_published_by(&self, number: u64) -> bool {
+        self.publisher.as_ref().is_some_and(|publisher| publisher.number == number)
+    }
+
+    /// Frames and keyframes of the present publisher.
+    pub fn frames(&self) -> (u64, u64) {
+        (self.frames, self.keyframes)
+    }
+
+    /// What the tracks are.
+    pub fn infos(&self) -> &Infos {
+        &self.infos
+    }
+
+    // ---- frames ----
+
+    /// Takes the body of a tag, as RTMP and FLV have it.
+    ///
+    /// # Errors
+    /// It is broken: its publisher cannot go on.
+    pub fn tag(
+        &mut self,
+        track: Track,
+        time_ms: i64,
+        body: Bytes,
+        now: Instant,
+    ) -> Result<(), BadMedia> {
+        self.counters.bytes_in.add(body.len() as u64);
+        let parsed = flv::parse(body, track, time_ms)?;
+        self.counters.frames_of_other_tracks.add(parsed.other_tracks.into());
+        match parsed.frame {
+            Some(frame) => self.frame(frame, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a frame, with its publisher's times.
+    ///
+    /// # Errors
+    /// As [`Stream::tag`].
+    pub fn frame(&mut self, mut frame: Frame, now: Instant) -> Result<(), BadMedia> {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.heard = now;
+        }
+        if frame.kind == FrameKind::Config {
+            return self.config(frame, now);
+        }
+        self.check(&frame)?;
+        self.counters.frames_in.add(1);
+        self.frames += 1;
+        if frame.track == Track::Video {
+            self.keyframes += u64::from(frame.kind == FrameKind::Key);
+            if self.waits_for_key && frame.kind != FrameKind::Key {
+                self.counters.frames_before_key.add(1);
+                return Ok(());
+            }
+            self.waits_for_key = false;
+        }
+        self.know_track(&frame);
+        self.place(&mut frame, now);
+        let entry = is_entry(&frame, self.configs.has_video);
+        self.append(&frame, entry);
+        Ok(())
+    }
+
+    /// Broken frames are their publisher's end, before they reach a player's decoder.
+    fn check(&self, frame: &Frame) -> Result<(), CodecError> {
+        let looked: Result<Contents, CodecError> = match frame.codec {
+            _ if self.nal_length_size == 0 => return Ok(()),
+            Codec::Avc => avc::contents(&frame.payload, self.nal_length_size),
+            Codec::Hevc => hevc::contents(&frame.payload, self.nal_length_size),
+            _ => return Ok(()),
+        };
+        looked.map(drop)
+    }
+
+    fn place(&mut self, frame: &mut Frame, now: Instant) {
+        let wall = now.saturating_duration_since(self.born).as_micros();
+        let jumps = self.timeline.jumps();
+        let wall = i64::try_from(wall).unwrap_or(i64::MAX);
+        let dts = self.timeline.place(frame.track, frame.dts, wall);
+        self.counters.clock_jumps.add(self.timeline.jumps() - jumps);
+        frame.pts = dts.plus(frame.pts.since(frame.dts));
+        frame.dts = dts;
+    }
+
+    /// A configuration, or metadata: for who joins, and in band for those who play where it differs
+    /// from what they have.
+    fn config(&mut self, mut frame: Frame, now: Instant) -> Result<(), BadMedia> {
+        let info = match frame.track {
+            Track::Data => None,
+            _ => Some((frame.codec, Info::from_config(frame.codec, &frame.payload)?)),
+        };
+        let mut configs = (*self.configs).clone();
+        let (place, told) = match frame.track {
+            Track::Video => {
+                self.nal_length_size = match frame.codec {
+                    Codec::Avc => avc::Config::parse(&frame.payload)?.length_size,
+                    Codec::Hevc => hevc::Config::parse(&frame.payload)?.length_size,
+                    _ => 0,
+                };
+                self.infos.video = info;
+                configs.has_video = true;
+                (&mut configs.video, &mut self.told.video)
+            }
+            Track::Audio => {
+                self.infos.audio = info;
+                configs.has_audio = true;
+                (&mut configs.audio, &mut self.told.audio)
+            }
+            Track::Data => (&mut configs.metadata, &mut self.told.metadata),
+        };
+        let same = |other: &Option<Frame>| {
+            other
+                .as_ref()
+                .is_some_and(|other| other.codec == frame.codec && other.payload == frame.payload)
+        };
+        let (is_known, is_told) = (same(place), same(told));
+        // The payload shares a buffer with the session.
+        frame.payload = Bytes::copy_from_slice(&frame.payload);
+        *place = Some(frame.clone());
+        *told = Some(frame.clone());
+        if !is_known {
+            self.set_configs(configs);
+        }
+        if !is_told {
+            self.place(&mut frame, now);
+            self.append(&frame, false);
+        }
+        Ok(())
+    }
+
+    /// Tracks that send no configuration are known by their frames.
+    fn know_track(&mut self, frame: &Frame) {
+        let (known, has) = match frame.track {
+            Track::Video => (&mut self.infos.video, self.configs.has_video),
+            Track::Audio => (&mut self.infos.audio, self.configs.has_audio),
+            Track::Data => return,
+        };
+        if has {
+            return;
+        }
+        // Where the header says nothing, the codec's name has to do.
+        let info = Info::from_frame(frame.codec, &frame.payload);
+        *known = Some((frame.codec, info.unwrap_or_else(|_| Info::of(frame.codec))));
+        let mut configs = (*self.configs).clone();
+        match frame.track {
+            Track::Video => configs.has_video = true,
+            _ => configs.has_audio = true,
+        }
+        self.set_configs(configs);
+    }
+
+    fn set_configs(&mut self, configs: Configs) {
+        self.epoch += 1;
+        self.configs = Arc::new(configs);
+    }
+
+    fn append(&mut self, frame: &Frame, entry: bool) {
+        if entry && self.configs.metadata.is_none() {
+            // Players like to know a picture's size before it comes.
+            let video = self.infos.video.as_ref().map(|(codec, info)| (*codec, info));
+            let audio = self.infos.audio.as_ref().map(|(codec, info)| (*codec, info));
+            let mut configs = (*self.configs).clone();
+            configs.metadata = Some(packetizer::metadata(video, audio));
+            self.set_configs(configs);
+        }
+        for log in self.logs.iter_mut().flatten() {
+            if let Err(TooLong(len)) = log.append(frame, self.epoch, &self.configs, entry) {
+                self.counters.frames_too_long.add(1);
+                tracing::warn!(stream = %self.name, len, "a frame is too long for players");
+            }
+        }
+    }
+
+    /// Writes what came since, and gives what the readers are to be told.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn commit(&mut self, mut tell: impl FnMut(&Self, News)) -> io::Result<()> {
+        for format in Format::ALL {
+            let Some(log) = self.log_mut(format) else { continue };
+            if let Some(growth) = log.commit()? {
+                tell(self, (format, growth));
+            }
+        }
+        Ok(())
+    }
+
+    // ---- readers ----
+
+    /// A loop wants to read: what there is, or nothing yet. It is told of growth from then on.
+    ///
+    /// # Errors
+    /// The system has no descriptor or no memory for the log.
+    pub fn open(&mut self, format: Format, reader: Reader) -> io::Result<Option<Opened>> {
+        if !self.has_begun {
+            self.asked.push((format, reader));
+            return Ok(None);
+        }
+        if self.log_mut(format).is_none() {
+            let log = self.convert(format)?;
+            *self.log_mut(format) = Some(log);
+        }
+        let is_live = self.publisher.is_some();
+        Ok(self.log_mut(format).as_mut().map(|log| log.open(reader, is_live)))
+    }
+
+    /// Those who asked before there was something to read.
+    pub fn take_asked(&mut self) -> Vec<(Format, Reader)> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// A loop reads no more. A log that nobody reads is not written any further.
+    pub fn close_reader(&mut self, format: Format, place: usize) {
+        self.asked.retain(|(other, reader)| (*other, reader.place) != (format, place));
+        let log = self.log_mut(format);
+        if let Some(writer) = log {
+            writer.close_reader(place);
+            if writer.readers().is_empty() && format != Format::Flv {
+                *log = None;
+            }
+        }
+    }
+
+    /// Which loops read this format, and where players may begin.
+    pub fn readers(&self, format: Format) -> (&[Reader], u64) {
+        match self.logs.get(format as usize).and_then(Option::as_ref) {
+            Some(log) => (log.readers(), log.entry_from()),
+            None => (&[], 0),
+        }
+    }
+
+    /// Whether somebody reads, or waits to.
+    pub fn is_read(&self) -> bool {
+        !self.asked.is_empty() || self.logs.iter().flatten().any(|log| !log.readers().is_empty())
+    }
+
+    /// Makes a log from what the first one has since its newest keyframe.
+    fn convert(&mut self, format: Format) -> io::Result<Writer> {
+        let mut log = Writer::new(format, self.bounds)?;
+        let Some(base) = self.log_mut(Format::Flv).as_ref() else { return Ok(log) };
+        let index = base.index();
+        let from = index.newest_entry(base.entry_from()).map_or(index.head(), |entry| entry.at);
+        let bytes = base.read(from, index.head())?;
+        let mut packets = index.packets_from(from).copied().peekable();
+        while let Some(packet) = packets.next() {
+            let end = packets.peek().map_or(index.head(), |next| next.at);
+            let Some(configs) = base.configs_of(packet.epoch) else { continue };
+            let part = |at: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
+            let tag = bytes.get(part(packet.at)..part(end)).unwrap_or_default();
+            if let Some(frame) = frame_of(tag, packet.time) {
+                // It had room in a tag, so it has some here.
+                let _ = log.append(&frame, packet.epoch, configs, packet.is_entry);
+            }
+        }
+        log.commit()?;
+        Ok(log)
+    }
+
+    fn log_mut(&mut self, format: Format) -> &mut Option<Writer> {
+        let [flv, chunked, websocket, rtmp] = &mut self.logs;
+        match format {
+            Format::Flv => flv,
+            Format::ChunkedFlv => chunked,
+            Format::WebSocketFlv => websocket,
+            Format::Rtmp => rtmp,
+        }
+    }
+}
+
+/// The frame of one FLV tag of ours, header and trailer included.
+pub fn frame_of(tag: &[u8], time: Time) -> Option<Frame> {
+    use flv::file::{TAG_HEADER_LEN, TRAILER_LEN};
+    let body = tag.get(TAG_HEADER_LEN..tag.len().checked_sub(TRAILER_LEN)?)?;
+    let track = match tag.first()? {
+        8 => Track::Audio,
+        9 => Track::Video,
+        _ => Track::Data,
+    };
+    let frame = flv::parse(Bytes::copy_from_slice(body), track, time.millis()).ok()?.frame?;
+    Some(Frame { pts: time.plus(frame.pts.since(frame.dts)), dts: time, ..frame })
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.counters.streams.leave();
+    }
+}
