@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod config;
 mod serve;
 
-use std::io::IsTerminal;
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +28,8 @@ Examples:
   weir serve                            serve on port 8080 of all addresses
   weir serve --http 127.0.0.1:9000      serve on another port, for this machine only
   weir serve --loops 4 --pin            four event loops, each on a core of its own
+  weir config >weir.toml                a config file with every key, explained, at its default
+  weir config --check weir.toml         whether that file is good
 
 Logs go to stderr; WEIR_LOG=debug says more (error, warn, info, debug, trace).";
 
@@ -32,7 +37,26 @@ Logs go to stderr; WEIR_LOG=debug says more (error, warn, info, debug, trace).";
 enum Command {
     /// Run the server until SIGTERM or Ctrl-C, which drain it
     Serve(serve::Args),
+    /// Print a config file with every key explained and at its default, or check one
+    ///
+    /// The printed file changes nothing as it stands: each key is commented out. Take the # away
+    /// from the keys you change, check the file, then give it to `weir serve --config`.
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config {
+        /// Read this file instead and say that it is good (exit status 0) or all that is wrong (1)
+        #[arg(long, value_name = "FILE")]
+        check: Option<PathBuf>,
+    },
 }
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  weir config >weir.toml                write the commented file
+  weir config | less                    read what can be set, and why one would
+  weir config --check weir.toml         check the file after a change, before a restart
+
+What is wrong is said with file, line and key:
+  weir.toml:12: play.skip_after: found \"3\", expected a duration such as \"100ms\", ...";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -49,6 +73,8 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Config { check: Some(path) } => check_config(&path),
+        Command::Config { check: None } => print(config::DEFAULT_FILE),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,5 +82,18 @@ fn main() -> ExitCode {
             eprintln!("weir: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn check_config(path: &Path) -> Result<(), Box<dyn Error>> {
+    config::Config::load(path)?;
+    print(&format!("{}: good\n", path.display()))
+}
+
+/// Prints to stdout. Whoever reads it may have seen enough, as `head` has.
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod command_line;
+mod config;
 mod examples;
 mod serve;
 mod system_calls;

@@ -25,6 +25,13 @@ pub struct EndpointError {
     what: &'static str,
 }
 
+impl EndpointError {
+    /// What is wrong, without the text and what was expected, for those who say that themselves.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = EndpointError;
 

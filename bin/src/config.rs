@@ -1,0 +1,601 @@
+//! The config file: what can be set, its default, and whether a file is good.
+//!
+//! A file is read and checked whole before any of it is used; all that is wrong is said at once.
+//! `config/default.toml` explains each key to whoever writes a file; it is what `weir config` prints.
+
+mod reader;
+pub mod value;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use network::{Endpoint, tls::TlsServer};
+
+use reader::{Fault, Reader, Section, one_line};
+use value::{shown_duration, shown_size};
+
+/// A config file with every key explained, commented out and at its default.
+pub const DEFAULT_FILE: &str = include_str!("config/default.toml");
+
+/// A config file is text of a few kilobytes; whatever is larger than this is something else.
+const LARGEST_FILE: u64 = 1 << 20;
+/// A file of another format is wrong in each line; the first faults tell that.
+const FAULTS_SHOWN: usize = 20;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[rtmp]`
+    pub rtmp: Rtmp,
+    /// `[http]`
+    pub http: Http,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[publish]`
+    pub publish: Publish,
+    /// `[play]`
+    pub play: Play,
+    /// `[log]`
+    pub log: Log,
+    /// `[limits]`
+    pub limits: Limits,
+}
+
+/// The event loops and their end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Event loops; 0: one per core.
+    pub loops: usize,
+    /// Whether each loop is bound to a core of its own.
+    pub pin: bool,
+    /// How long connections get to finish.
+    pub drain: Duration,
+}
+
+/// RTMP and RTMPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rtmp {
+    /// Where RTMP is served.
+    pub listen: Option<Endpoint>,
+    /// Where RTMPS is served.
+    pub tls_listen: Option<Endpoint>,
+    /// A connection publishes or plays within this time.
+    pub handshake_within: Duration,
+}
+
+/// HTTP and HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where HTTP is served.
+    pub listen: Option<Endpoint>,
+    /// Where HTTPS is served.
+    pub tls_listen: Option<Endpoint>,
+    /// Access-Control-Allow-Origin of media, safe as a header's value.
+    pub cors: Option<String>,
+}
+
+/// The certificate of all that is served over TLS. Both files are there, or neither.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file with the chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key.
+    pub key: Option<PathBuf>,
+}
+
+/// What publishers may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// How long players wait for a publisher to return.
+    pub grace: Duration,
+    /// What happens to a second publisher of a live name.
+    pub second: SecondPublisher,
+    /// A publisher silent for this long may be replaced whatever `second` says.
+    pub silent_after: Duration,
+    /// A publisher silent for this long is closed.
+    pub close_silent_after: Duration,
+}
+
+/// What happens to a second publisher of a live name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondPublisher {
+    /// It is turned away.
+    Refuse,
+    /// It replaces the first.
+    TakeOver,
+}
+
+/// How players are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Play {
+    /// The most a frame is held back to be sent with others.
+    pub latency_budget: Duration,
+    /// How much of the budget is used.
+    pub gather: Gather,
+    /// How long a player waits for somebody to publish.
+    pub wait_for_publisher: Duration,
+    /// A player this far behind skips.
+    pub skip_after: Duration,
+    /// A player this many bytes behind skips.
+    pub skip_bytes: usize,
+    /// A player that took nothing for this long is closed.
+    pub close_after: Duration,
+    /// Bytes that may wait in the kernel per player (TCP_NOTSENT_LOWAT).
+    pub unsent_in_kernel: usize,
+}
+
+/// How much of the latency budget is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gather {
+    /// The busier the loop, the more.
+    Adaptive,
+    /// Always the whole.
+    Fixed,
+}
+
+/// What is kept of each stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Most memory of one stream in one container format.
+    pub bytes: usize,
+}
+
+/// How much is taken on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections; 0: as many as open files allow.
+    pub connections: usize,
+    /// Most connections from one address; 0: no limit.
+    pub connections_per_address: usize,
+    /// Most streams.
+    pub streams: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { loops: 0, pin: false, drain: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self {
+            listen: Some(any_address(1935)),
+            tls_listen: None,
+            handshake_within: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: Some(any_address(8080)), tls_listen: None, cors: Some("*".to_owned()) }
+    }
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(10),
+            second: SecondPublisher::Refuse,
+            silent_after: Duration::from_secs(5),
+            close_silent_after: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Play {
+    fn default() -> Self {
+        Self {
+            latency_budget: Duration::from_millis(100),
+            gather: Gather::Adaptive,
+            wait_for_publisher: Duration::from_secs(5),
+            skip_after: Duration::from_secs(3),
+            skip_bytes: 8 << 20,
+            close_after: Duration::from_secs(15),
+            unsent_in_kernel: 128 << 10,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { bytes: 32 << 20 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 0, connections_per_address: 0, streams: 10_000 }
+    }
+}
+
+/// What is wrong with a config file: a line of text for each fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    lines: Vec<String>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines.join("\n"))
+    }
+}
+
+impl ConfigError {
+    fn whole_file(name: &str, what: impl fmt::Display) -> Self {
+        Self { lines: vec![format!("{}: {what}", one_line(name))] }
+    }
+
+    fn of_faults(name: &str, text: &str, mut faults: Vec<Fault>) -> Self {
+        let unshown = faults.len().saturating_sub(FAULTS_SHOWN);
+        faults.truncate(FAULTS_SHOWN);
+        let name = one_line(name);
+        let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        let mut lines: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("{name}:{}: {}", line(fault.at), fault.what))
+            .collect();
+        if unshown > 0 {
+            lines.push(format!("{name}: and {unshown} more"));
+        }
+        Self { lines }
+    }
+}
+
+/// Two settings that do not go together.
+struct Conflict {
+    /// The keys, dotted; the first begins the message.
+    keys: [&'static str; 2],
+    what: String,
+}
+
+impl Config {
+    /// Reads and checks a file, the certificate it names included. Relative paths in it start at its
+    /// own folder, so that it means the same wherever the server is started.
+    ///
+    /// # Errors
+    /// The file, or one it names, cannot be read, or what it says is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let unreadable = |error| ConfigError::whole_file(&name, format!("cannot be read: {error}"));
+        let file = File::open(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > LARGEST_FILE {
+            let most = shown_size(LARGEST_FILE);
+            let what = format!("is larger than {most}, expected a config file");
+            return Err(ConfigError::whole_file(&name, what));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let known = String::from_utf8_lossy(error.as_bytes());
+            let what = "found bytes that are no UTF-8, expected text".to_owned();
+            ConfigError::of_faults(&name, &known, vec![Fault { at, what }])
+        })?;
+        let (mut config, reader) = Self::read(&text, &name)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten() {
+            *file = folder.join(&*file);
+        }
+        if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key)
+            && let Err(error) = TlsServer::from_pem_files(certificate, key)
+        {
+            let at = reader.place("tls.certificate").unwrap_or(0);
+            let what = format!("tls.certificate: {error}");
+            return Err(ConfigError::of_faults(&name, &text, vec![Fault { at, what }]));
+        }
+        Ok(config)
+    }
+
+    /// Reads and checks a text; `name` begins each line of an error. Files that it names are not
+    /// looked at.
+    ///
+    /// # Errors
+    /// What it says is wrong.
+    #[allow(dead_code, reason = "for whoever has a text and no file, as tests have")]
+    pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
+        Self::read(text, name).map(|(config, _)| config)
+    }
+
+    /// Checks that the settings go together; for a config that was changed after it was read, by
+    /// options of the command line. `name` begins each line of an error.
+    ///
+    /// # Errors
+    /// Some do not.
+    #[allow(dead_code, reason = "a file is checked as it is read; options are not read here")]
+    pub fn check(&self, name: &str) -> Result<(), ConfigError> {
+        let conflicts = self.conflicts();
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        let lines = conflicts
+            .iter()
+            .map(|conflict| format!("{}: {}: {}", one_line(name), conflict.keys[0], conflict.what));
+        Err(ConfigError { lines: lines.collect() })
+    }
+
+    fn read<'t>(text: &'t str, name: &str) -> Result<(Self, Reader<'t>), ConfigError> {
+        let mut reader =
+            Reader::new(text).map_err(|fault| ConfigError::of_faults(name, text, vec![fault]))?;
+        let config = Self {
+            server: Server::read(reader.section("server")),
+            rtmp: Rtmp::read(reader.section("rtmp")),
+            http: Http::read(reader.section("http")),
+            tls: Tls::read(reader.section("tls")),
+            publish: Publish::read(reader.section("publish")),
+            play: Play::read(reader.section("play")),
+            log: Log::read(reader.section("log")),
+            limits: Limits::read(reader.section("limits")),
+        };
+        let mut faults = reader.faults();
+        // A key that is wrong stands at its default here, which would conflict with others for
+        // reasons that are not in the file.
+        if faults.is_empty() {
+            faults.extend(config.conflicts().into_iter().map(|Conflict { keys, what }| {
+                let at = keys.iter().find_map(|key| reader.place(key)).unwrap_or(0);
+                let absent = reader.place(keys[0]).is_none();
+                let default = if absent { " (at its default)" } else { "" };
+                Fault { at, what: format!("{}{default}: {what}", keys[0]) }
+            }));
+            faults.sort_by_key(|fault| fault.at);
+        }
+        if faults.is_empty() {
+            return Ok((config, reader));
+        }
+        Err(ConfigError::of_faults(name, text, faults))
+    }
+
+    fn conflicts(&self) -> Vec<Conflict> {
+        let mut conflicts = Vec::new();
+        let doors = [
+            ("rtmp.listen", &self.rtmp.listen, false),
+            ("rtmp.tls_listen", &self.rtmp.tls_listen, true),
+            ("http.listen", &self.http.listen, false),
+            ("http.tls_listen", &self.http.tls_listen, true),
+        ];
+        let open = doors.iter().filter_map(|(key, at, tls)| at.as_ref().map(|at| (*key, at, *tls)));
+        let open: Vec<_> = open.collect();
+        if open.is_empty() {
+            conflicts.push(Conflict {
+                keys: ["rtmp.listen", "http.listen"],
+                what: "found nothing that listens, expected an address of RTMP or HTTP".to_owned(),
+            });
+        }
+        for (i, (key, at, tls)) in open.iter().enumerate() {
+            if *tls && self.tls.certificate.is_none() {
+                conflicts.push(Conflict {
+                    keys: [key, "tls.certificate"],
+                    what: format!("found \"{at}\", expected tls.certificate and tls.key with it"),
+                });
+            }
+            // Port 0 is another free one each time.
+            let any_port = matches!(at, Endpoint::Ip(address) if address.port() == 0);
+            if let Some((other, ..)) = open[..i].iter().find(|(_, other, _)| other == at)
+                && !any_port
+            {
+                conflicts.push(Conflict {
+                    keys: [key, other],
+                    what: format!("found \"{at}\", expected another address than {other}"),
+                });
+            }
+        }
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(_), None) => conflicts.push(Conflict {
+                keys: ["tls.key", "tls.certificate"],
+                what: "found none, expected the private key of tls.certificate".to_owned(),
+            }),
+            (None, Some(_)) => conflicts.push(Conflict {
+                keys: ["tls.certificate", "tls.key"],
+                what: "found none, expected the certificate of tls.key".to_owned(),
+            }),
+            _ => {}
+        }
+        let Play { latency_budget, skip_after, close_after, skip_bytes, .. } = self.play;
+        let below = [
+            (("play.latency_budget", latency_budget), ("play.skip_after", skip_after)),
+            (("play.skip_after", skip_after), ("play.close_after", close_after)),
+        ];
+        for ((key, value), (other, more)) in below {
+            if value >= more {
+                conflicts.push(Conflict {
+                    keys: [key, other],
+                    what: format!(
+                        "found {:?}, expected less than {other}, which is {:?}",
+                        shown_duration(value),
+                        shown_duration(more)
+                    ),
+                });
+            }
+        }
+        if skip_bytes > self.log.bytes {
+            conflicts.push(Conflict {
+                keys: ["play.skip_bytes", "log.bytes"],
+                what: format!(
+                    "found {:?}, expected at most log.bytes, which is {:?}",
+                    shown_size(skip_bytes as u64),
+                    shown_size(self.log.bytes as u64)
+                ),
+            });
+        }
+        let Publish { silent_after, close_silent_after, .. } = self.publish;
+        if silent_after > close_silent_after {
+            conflicts.push(Conflict {
+                keys: ["publish.silent_after", "publish.close_silent_after"],
+                what: format!(
+                    "found {:?}, expected at most publish.close_silent_after, which is {:?}",
+                    shown_duration(silent_after),
+                    shown_duration(close_silent_after)
+                ),
+            });
+        }
+        let Limits { connections, connections_per_address, .. } = self.limits;
+        if connections > 0 && connections_per_address > connections {
+            conflicts.push(Conflict {
+                keys: ["limits.connections_per_address", "limits.connections"],
+                what: format!(
+                    "found {connections_per_address}, expected at most limits.connections, which \
+                     is {connections}"
+                ),
+            });
+        }
+        conflicts
+    }
+}
+
+/// Most connections or streams one may ask for: more than any machine has, and far from overflow.
+const UNREACHED: usize = 1_000_000_000;
+
+impl Server {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            loops: section.count("loops", 0..=1024, default.loops),
+            pin: section.flag("pin", default.pin),
+            drain: section.duration("drain", seconds(0..=86_400), default.drain),
+        }
+    }
+}
+
+impl Rtmp {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let within = milliseconds(100..=600_000);
+        Self {
+            listen: section.endpoint("listen", default.listen),
+            tls_listen: section.endpoint("tls_listen", default.tls_listen),
+            handshake_within: section.duration(
+                "handshake_within",
+                within,
+                default.handshake_within,
+            ),
+        }
+    }
+}
+
+impl Http {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        const FORM: &str =
+            "\"*\", one origin without a path such as \"https://example.org\", or \"\" for none";
+        let default = Self::default();
+        Self {
+            listen: section.endpoint("listen", default.listen),
+            tls_listen: section.endpoint("tls_listen", default.tls_listen),
+            cors: section.text("cors", FORM, is_origin, default.cors),
+        }
+    }
+}
+
+impl Tls {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            certificate: section.path("certificate", default.certificate),
+            key: section.path("key", default.key),
+        }
+    }
+}
+
+impl Publish {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        const SECOND: [(&str, SecondPublisher); 2] =
+            [("refuse", SecondPublisher::Refuse), ("take over", SecondPublisher::TakeOver)];
+        let default = Self::default();
+        let hour = milliseconds(100..=3_600_000);
+        let day = milliseconds(100..=86_400_000);
+        Self {
+            grace: section.duration("grace", seconds(0..=3600), default.grace),
+            second: section.choice("second", &SECOND, default.second),
+            silent_after: section.duration("silent_after", hour, default.silent_after),
+            close_silent_after: section.duration(
+                "close_silent_after",
+                day,
+                default.close_silent_after,
+            ),
+        }
+    }
+}
+
+impl Play {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        const GATHER: [(&str, Gather); 2] =
+            [("adaptive", Gather::Adaptive), ("fixed", Gather::Fixed)];
+        let default = Self::default();
+        let budget = seconds(0..=2);
+        let wait = seconds(0..=600);
+        let hour = milliseconds(100..=3_600_000);
+        let day = milliseconds(100..=86_400_000);
+        let kernel = 4 << 10..=64 << 20;
+        Self {
+            latency_budget: section.duration("latency_budget", budget, default.latency_budget),
+            gather: section.choice("gather", &GATHER, default.gather),
+            wait_for_publisher: section.duration(
+                "wait_for_publisher",
+                wait,
+                default.wait_for_publisher,
+            ),
+            skip_after: section.duration("skip_after", hour, default.skip_after),
+            skip_bytes: section.size("skip_bytes", 64 << 10..=1 << 30, default.skip_bytes),
+            close_after: section.duration("close_after", day, default.close_after),
+            unsent_in_kernel: section.size("unsent_in_kernel", kernel, default.unsent_in_kernel),
+        }
+    }
+}
+
+impl Log {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        Self { bytes: section.size("bytes", 1 << 20..=16 << 30, Self::default().bytes) }
+    }
+}
+
+impl Limits {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            connections: section.count("connections", 0..=UNREACHED, default.connections),
+            connections_per_address: section.count(
+                "connections_per_address",
+                0..=UNREACHED,
+                default.connections_per_address,
+            ),
+            streams: section.count("streams", 1..=10_000_000, default.streams),
+        }
+    }
+}
+
+fn any_address(port: u16) -> Endpoint {
+    Endpoint::Ip((Ipv6Addr::UNSPECIFIED, port).into())
+}
+
+fn seconds(range: RangeInclusive<u64>) -> RangeInclusive<Duration> {
+    Duration::from_secs(*range.start())..=Duration::from_secs(*range.end())
+}
+
+fn milliseconds(range: RangeInclusive<u64>) -> RangeInclusive<Duration> {
+    Duration::from_millis(*range.start())..=Duration::from_millis(*range.end())
+}
+
+/// What may stand in Access-Control-Allow-Origin. Browsers compare it letter by letter with the
+/// origin of the page, so a slash at the end would let nobody in.
+fn is_origin(text: &str) -> bool {
+    let host = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
+    let letter = |b: u8| {
+        b.is_ascii_lowercase()
+            || b.is_ascii_digit()
+            || matches!(b, b'-' | b'.' | b':' | b'[' | b']')
+    };
+    matches!(text, "*" | "null")
+        || host.is_some_and(|(_, host)| !host.is_empty() && host.bytes().all(letter))
+}
+
+#[cfg(test)]
+mod tests;
