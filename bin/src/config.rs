@@ -312,7 +312,6 @@ impl Config {
     ///
     /// # Errors
     /// Some do not.
-    #[allow(dead_code, reason = "a file is checked as it is read; options are not read here")]
     pub fn check(&self, name: &str) -> Result<(), ConfigError> {
         let conflicts = self.conflicts();
         if conflicts.is_empty() {

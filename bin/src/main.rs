@@ -4,6 +4,7 @@
 
 mod config;
 mod serve;
+mod status;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};

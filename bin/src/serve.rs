@@ -1,59 +1,83 @@
 //! `weir serve`: the loops, the doors, and the way down.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use live::door;
-use live::{Counters, Hub, Loops, Reason, Settings, StreamName};
+use bytes::Bytes;
+use live::door::{self, rtmp::RtmpConnection};
+use live::{Counters, Hub, Loops, Settings, StreamName, settings};
 use network::http::{Method, RouteError, Server};
-use network::{Bound, Endpoint, EventLoop, Handle, Listen, SIGINT, SIGTERM, Threads};
+use network::tls::TlsServer;
+use network::{
+    Bound, Endpoint, EventLoop, Handle, Limiter, Listen, ListenError, SIGHUP, SIGINT, SIGTERM,
+    Threads,
+};
 
-/// Options of `weir serve`.
+use crate::config::{self, Config};
+use crate::status::Status;
+
+/// Options of `weir serve`; what is given here holds, whatever the config file says.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where RTMP is served: `HOST:PORT`, `[V6]:PORT`, or :PORT for all addresses
-    #[arg(long, value_name = "ADDR", default_value = ":1935", env = "WEIR_RTMP")]
-    rtmp: Endpoint,
-    /// Where HTTP is served
-    #[arg(long, value_name = "ADDR", default_value = ":8080", env = "WEIR_HTTP")]
-    http: Endpoint,
+    /// Config file; `weir config` prints one with every key explained
+    #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where RTMP is served: `HOST:PORT`, `[V6]:PORT`, or :PORT for all addresses [default: :1935]
+    #[arg(long, value_name = "ADDR", env = "WEIR_RTMP")]
+    rtmp: Option<Endpoint>,
+    /// Where HTTP is served [default: :8080]
+    #[arg(long, value_name = "ADDR", env = "WEIR_HTTP")]
+    http: Option<Endpoint>,
     /// Event loops, one thread each [default: one per core]
     #[arg(long, value_name = "N", env = "WEIR_LOOPS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     loops: Option<u16>,
     /// Bind each loop to a core of its own
     #[arg(long, env = "WEIR_PIN")]
     pin: bool,
-    /// Seconds that connections get to finish after SIGTERM or Ctrl-C
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, env = "WEIR_DRAIN")]
-    drain: u64,
-    /// Publish a test card as live/demo
+    /// Seconds that connections get to finish after SIGTERM or Ctrl-C [default: 10]
+    #[arg(long, value_name = "SECONDS", env = "WEIR_DRAIN")]
+    drain: Option<u64>,
+    /// Publish a test card as live/demo, so that there is something to play
     #[arg(long)]
     demo: bool,
 }
 
-/// The listening sockets of one loop.
-struct Doors {
-    rtmp: Bound,
-    http: Bound,
+/// Descriptors that are kept for what is no connection: logs, listeners, files.
+const OTHER_FILES: u64 = 512;
+/// What an HTTP client is told that finds no room.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// One listening socket, and what is spoken there.
+struct Door {
+    bound: Bound,
+    speaks: Speaks,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Rtmp,
+    Http,
 }
 
 /// Serves until a signal ends it.
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let config = configured(args)?;
     let open_files = network::raise_open_files()?;
-    let count = args.loops.map_or_else(network::default_loops, usize::from);
-    let settings = Arc::new(Settings::default());
-    let options = door::options(&settings);
-    let bind = |endpoint: &Endpoint| {
-        Listen::on(endpoint.clone()).options(options.clone()).bind_each(count)
+    let count = match config.server.loops {
+        0 => network::default_loops(),
+        loops => loops,
     };
-    let (rtmp, http) = (bind(&args.rtmp)?, bind(&args.http)?);
-    let shown = |bound: &[Bound]| bound.first().map_or_else(String::new, |b| shown(b.endpoint()));
-    let (rtmp_at, http_at) = (shown(&rtmp), shown(&http));
-    let doors: Vec<Doors> =
-        rtmp.into_iter().zip(http).map(|(rtmp, http)| Doors { rtmp, http }).collect();
+    let settings = Arc::new(settings_of(&config));
+    let tls = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Some(TlsServer::from_pem_files(certificate, key)?),
+        _ => None,
+    };
+    let mut doors = bind(&config, &settings, count, open_files, tls.as_ref())?;
+    let urls = urls(&config, &doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
     let loops = Loops::default();
@@ -61,42 +85,165 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let hubs = loops.clone();
     let threads = Threads::start(
         counters.clone(),
-        args.pin.then_some(&cores),
+        config.server.pin.then_some(&cores),
         move |el, place, counters| {
             Hub::start(el, place, hubs.clone(), Arc::clone(&settings), counters);
             Ok(())
         },
     )?;
     loops.set(threads.handles().to_vec());
-    let status =
-        Arc::new(Status { began: Instant::now(), handles: threads.handles().to_vec(), counters });
-    open_doors(&threads, doors, &status)?;
+    let status = Arc::new(Status::new(threads.handles().to_vec(), counters));
+    // The loops know each other: clients may come in.
+    on_each(&threads, |place| {
+        let status = Arc::clone(&status);
+        let here: Vec<Door> = doors.iter_mut().filter_map(|bounds| bounds.pop()).collect();
+        debug_assert!(place < count);
+        move |el| open(el, here, status)
+    })?;
     if args.demo {
-        publish_demo(&threads)?;
+        on_each(&threads, |_| publish_demo)?;
     }
     tracing::info!(loops = count, open_files, "serving");
-    tracing::info!("publish to rtmp://{rtmp_at}/live/NAME");
-    tracing::info!("play rtmp://{rtmp_at}/live/NAME or http://{http_at}/live/NAME.flv (ws:// too)");
-    tracing::info!("http://{http_at}/ says how it is");
-    wait_for_end(&threads, Duration::from_secs(args.drain))?;
+    urls.iter().for_each(|line| tracing::info!("{line}"));
+    if args.demo {
+        tracing::info!("the test card is live/demo");
+    }
+    wait_for_end(&threads, config.server.drain, tls)?;
     threads.join();
     tracing::info!("ended");
     Ok(())
 }
 
-/// Lets clients in, on each loop, now that the loops know each other.
-fn open_doors(
-    threads: &Threads,
-    doors: Vec<Doors>,
-    status: &Arc<Status>,
-) -> Result<(), Box<dyn Error>> {
+/// The config file with the command line on top.
+fn configured(args: &Args) -> Result<Config, Box<dyn Error>> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if let Some(endpoint) = &args.rtmp {
+        config.rtmp.listen = Some(endpoint.clone());
+    }
+    if let Some(endpoint) = &args.http {
+        config.http.listen = Some(endpoint.clone());
+    }
+    if let Some(loops) = args.loops {
+        config.server.loops = loops.into();
+    }
+    if let Some(drain) = args.drain {
+        config.server.drain = Duration::from_secs(drain);
+    }
+    config.server.pin |= args.pin;
+    config.check("with the command line's options")?;
+    Ok(config)
+}
+
+fn settings_of(config: &Config) -> Settings {
+    let Config { rtmp, http, publish, play, log, limits, .. } = config;
+    Settings {
+        publish: settings::Publish {
+            grace: publish.grace,
+            second: match publish.second {
+                config::SecondPublisher::Refuse => settings::Second::Refuse,
+                config::SecondPublisher::TakeOver => settings::Second::TakeOver,
+            },
+            silent_after: publish.silent_after,
+            close_silent_after: publish.close_silent_after,
+        },
+        play: settings::Play {
+            latency_budget: play.latency_budget,
+            gather: match play.gather {
+                config::Gather::Adaptive => settings::Gather::Adaptive,
+                config::Gather::Fixed => settings::Gather::Fixed,
+            },
+            wait_for_publisher: play.wait_for_publisher,
+            skip_after: play.skip_after,
+            skip_bytes: play.skip_bytes as u64,
+            close_after: play.close_after,
+            unsent_in_kernel: u32::try_from(play.unsent_in_kernel).unwrap_or(u32::MAX),
+        },
+        log_bytes: log.bytes as u64,
+        streams: limits.streams,
+        cors: http.cors.clone().unwrap_or_default(),
+        handshake_within: rtmp.handshake_within,
+    }
+}
+
+/// Binds all listening sockets: for each, one per loop.
+fn bind(
+    config: &Config,
+    settings: &Settings,
+    count: usize,
+    open_files: u64,
+    tls: Option<&TlsServer>,
+) -> Result<Vec<Vec<Door>>, ListenError> {
+    let or_all = |limit: usize, all: usize| if limit == 0 { all } else { limit };
+    let files = open_files.saturating_sub(OTHER_FILES.min(open_files / 2));
+    let limiter = Limiter::new(
+        or_all(config.limits.connections, usize::try_from(files).unwrap_or(usize::MAX)),
+        or_all(config.limits.connections_per_address, usize::MAX),
+    );
+    let wanted = [
+        (&config.rtmp.listen, Speaks::Rtmp, None),
+        (&config.rtmp.tls_listen, Speaks::Rtmp, tls),
+        (&config.http.listen, Speaks::Http, None),
+        (&config.http.tls_listen, Speaks::Http, tls),
+    ];
+    let mut doors = Vec::new();
+    for (endpoint, speaks, tls) in wanted {
+        let Some(endpoint) = endpoint else { continue };
+        let refusal = match (speaks, tls) {
+            (Speaks::Http, None) => Bytes::from_static(NO_ROOM),
+            _ => Bytes::new(),
+        };
+        let mut listen = Listen::on(endpoint.clone())
+            .options(door::options(settings))
+            .limit(limiter.clone(), refusal);
+        if let Some(tls) = tls {
+            listen = listen.tls(tls.clone());
+        }
+        let bounds = listen.bind_each(count)?;
+        doors.push(bounds.into_iter().map(|bound| Door { bound, speaks }).collect());
+    }
+    Ok(doors)
+}
+
+/// What to publish to and what to play, for whoever has just started the server.
+fn urls(config: &Config, doors: &[Vec<Door>]) -> Vec<String> {
+    let at = |speaks: Speaks, wanted: Option<&Endpoint>| {
+        wanted?;
+        let door = doors.iter().flatten().find(|door| door.speaks == speaks)?;
+        Some(shown(door.bound.endpoint()))
+    };
+    let rtmp = at(Speaks::Rtmp, config.rtmp.listen.as_ref());
+    let http = at(Speaks::Http, config.http.listen.as_ref());
+    let mut lines = Vec::new();
+    if let Some(rtmp) = &rtmp {
+        lines.push(format!("publish to  rtmp://{rtmp}/live/NAME"));
+        lines.push(format!("play        rtmp://{rtmp}/live/NAME"));
+    }
+    if let Some(http) = &http {
+        lines.push(format!("play        http://{http}/live/NAME.flv, or ws:// with the same path"));
+        lines.push(format!("look at     http://{http}/"));
+    }
+    for (name, listen) in [("rtmps", &config.rtmp.tls_listen), ("https", &config.http.tls_listen)] {
+        if let Some(endpoint) = listen {
+            lines.push(format!("also        {name}://{}", shown(endpoint)));
+        }
+    }
+    lines
+}
+
+/// Runs a task on each loop and waits until all have done theirs.
+fn on_each<T>(threads: &Threads, mut make: impl FnMut(usize) -> T) -> Result<(), Box<dyn Error>>
+where
+    T: FnOnce(&mut EventLoop) -> Result<(), Box<dyn Error>> + Send + 'static,
+{
     let (told, hear) = mpsc::channel();
-    for (handle, doors) in threads.handles().iter().zip(doors) {
-        let (told, status) = (told.clone(), Arc::clone(status));
+    for (place, handle) in threads.handles().iter().enumerate() {
+        let (told, task) = (told.clone(), make(place));
         handle.post(move |el| {
-            let opened = open_here(el, doors, status).map_err(|error| error.to_string());
             // Nobody hears where another loop failed before this one.
-            let _ = told.send(opened);
+            let _ = told.send(task(el).map_err(|error| error.to_string()));
         })?;
     }
     for _ in threads.handles() {
@@ -105,79 +252,20 @@ fn open_doors(
     Ok(())
 }
 
-fn open_here(el: &mut EventLoop, doors: Doors, status: Arc<Status>) -> Result<(), Box<dyn Error>> {
+/// Lets clients in on this loop.
+fn open(el: &mut EventLoop, doors: Vec<Door>, status: Arc<Status>) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
     let server = routes(&hub, status)?;
-    el.accept_on(doors.rtmp, move |el, _| Some(door::rtmp::RtmpConnection::accepted(&hub, el)))?;
-    el.accept_on(doors.http, move |_, _| Some(server.handler()))?;
-    Ok(())
-}
-
-fn publish_demo(threads: &Threads) -> Result<(), Box<dyn Error>> {
-    let name = StreamName::parse("live/demo")?;
-    let (told, hear) = mpsc::channel();
-    for handle in threads.handles() {
-        let (told, name) = (told.clone(), name.clone());
-        handle.post(move |el| {
-            if let Some(hub) = Hub::here().filter(|hub| hub.is_home_of(&name)) {
-                let options = media::testcard::Options::default();
-                let published = live::demo::publish(el, &hub, &name, options);
-                let _ = told.send(published.map_err(|error| error.to_string()));
-            }
+    for Door { bound, speaks } in doors {
+        let (hub, server) = (Rc::clone(&hub), Rc::clone(&server));
+        el.accept_on(bound, move |el, _| {
+            Some(match speaks {
+                Speaks::Rtmp => RtmpConnection::accepted(&hub, el),
+                Speaks::Http => server.handler(),
+            })
         })?;
     }
-    Ok(hear.recv()??)
-}
-
-/// What the server says of itself.
-struct Status {
-    began: Instant,
-    handles: Vec<Handle>,
-    counters: Vec<Arc<Counters>>,
-}
-
-impl Status {
-    fn text(&self) -> String {
-        let mut text = format!("weir {}\n", env!("CARGO_PKG_VERSION"));
-        let sum = |of: fn(&Counters) -> u64| self.counters.iter().map(|c| of(c)).sum::<u64>();
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "up {} s, {} publishers, {} players",
-            self.began.elapsed().as_secs(),
-            sum(|c| c.publishers.here()),
-            sum(|c| c.players.here()),
-        );
-        for (place, handle) in self.handles.iter().enumerate() {
-            let busy = handle.busy_share() * 100.0;
-            let _ = writeln!(
-                text,
-                "loop {place}: {} connections, {busy:.0} % busy",
-                handle.connections()
-            );
-        }
-        let _ = writeln!(
-            text,
-            "in: {} bytes, {} frames; skips of slow players: {}, {} bytes; clock jumps: {}; \
-             flushes: {}; left out: {} frames before a keyframe, {} too long, {} of other tracks",
-            sum(|c| c.bytes_in.get()),
-            sum(|c| c.frames_in.get()),
-            sum(|c| c.skips.get()),
-            sum(|c| c.skipped_bytes.get()),
-            sum(|c| c.clock_jumps.get()),
-            sum(|c| c.flushes.get()),
-            sum(|c| c.frames_before_key.get()),
-            sum(|c| c.frames_too_long.get()),
-            sum(|c| c.frames_of_other_tracks.get()),
-        );
-        for reason in Reason::ALL {
-            let count: u64 = self.counters.iter().map(|c| c.ended_by(reason)).sum();
-            if count > 0 {
-                let _ = writeln!(text, "ended, {}: {count}", reason.label());
-            }
-        }
-        text
-    }
+    Ok(())
 }
 
 fn routes(hub: &Rc<Hub>, status: Arc<Status>) -> Result<Rc<Server>, RouteError> {
@@ -187,13 +275,30 @@ fn routes(hub: &Rc<Hub>, status: Arc<Status>) -> Result<Rc<Server>, RouteError> 
     Ok(door::http::routes(server, hub)?.build())
 }
 
+/// Publishes the test card, on the loop where it lives.
+fn publish_demo(el: &mut EventLoop) -> Result<(), Box<dyn Error>> {
+    let name = StreamName::parse("live/demo")?;
+    let hub = Hub::here().ok_or("this loop has no hub")?;
+    if hub.is_home_of(&name) {
+        live::demo::publish(el, &hub, &name, media::testcard::Options::default())?;
+    }
+    Ok(())
+}
+
 /// Sleeps on the main thread until a signal asks for the end, then drains. A second signal does not
 /// wait for anybody.
-fn wait_for_end(threads: &Threads, within: Duration) -> Result<(), Box<dyn Error>> {
+fn wait_for_end(
+    threads: &Threads,
+    within: Duration,
+    tls: Option<TlsServer>,
+) -> Result<(), Box<dyn Error>> {
     let mut el = EventLoop::new()?;
     let loops = threads.handles().to_vec();
     let mut asked = false;
-    el.on_signals(&[SIGTERM, SIGINT], move |el, signal| {
+    el.on_signals(&[SIGTERM, SIGINT, SIGHUP], move |el, signal| {
+        if signal == SIGHUP {
+            return reload(tls.as_ref());
+        }
         if asked {
             tracing::warn!(signal, "ending at once");
             loops.iter().for_each(Handle::stop);
@@ -221,6 +326,15 @@ fn wait_for_end(threads: &Threads, within: Duration) -> Result<(), Box<dyn Error
     Ok(())
 }
 
+/// Reads the certificate anew; the one in force stays where the files are broken.
+fn reload(tls: Option<&TlsServer>) {
+    match tls.map(TlsServer::reload) {
+        None => tracing::info!("nothing to reload: there is no certificate"),
+        Some(Ok(())) => tracing::info!("certificate reloaded"),
+        Some(Err(error)) => tracing::error!(%error, "certificate not reloaded"),
+    }
+}
+
 /// The endpoint as a client on this machine would write it.
 fn shown(endpoint: &Endpoint) -> String {
     match endpoint {
@@ -228,5 +342,15 @@ fn shown(endpoint: &Endpoint) -> String {
             format!("127.0.0.1:{}", address.port())
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_same_wherever_they_are_written() {
+        assert_eq!(settings_of(&Config::default()), Settings::default());
     }
 }

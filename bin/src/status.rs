@@ -1,0 +1,71 @@
+//! What the server says of itself at `/`, in text.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use live::{Counters, Reason};
+use network::Handle;
+
+/// Where the figures are.
+pub struct Status {
+    began: Instant,
+    handles: Vec<Handle>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl Status {
+    /// Of these loops, each with its counters.
+    pub fn new(handles: Vec<Handle>, counters: Vec<Arc<Counters>>) -> Self {
+        Self { began: Instant::now(), handles, counters }
+    }
+
+    fn sum(&self, of: impl Fn(&Counters) -> u64) -> u64 {
+        self.counters.iter().map(|counters| of(counters)).sum()
+    }
+
+    /// Everything, a figure a line. Writing to a String cannot fail.
+    pub fn text(&self) -> String {
+        let mut text = format!("weir {}\n", env!("CARGO_PKG_VERSION"));
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name}: {value}");
+        };
+        line("up_seconds", self.began.elapsed().as_secs().to_string());
+        for (place, handle) in self.handles.iter().enumerate() {
+            let busy = (handle.busy_share() * 100.0).round();
+            line(
+                &format!("loop {place}"),
+                format!("{} connections, {busy} % busy", handle.connections()),
+            );
+        }
+        let visitors = [
+            ("streams", self.sum(|c| c.streams.here()), self.sum(|c| c.streams.came())),
+            ("publishers", self.sum(|c| c.publishers.here()), self.sum(|c| c.publishers.came())),
+            ("players", self.sum(|c| c.players.here()), self.sum(|c| c.players.came())),
+        ];
+        for (name, here, came) in visitors {
+            line(name, format!("{here} now, {came} in all"));
+        }
+        let counts: [(&str, fn(&Counters) -> u64); 9] = [
+            ("bytes_in", |c| c.bytes_in.get()),
+            ("frames_in", |c| c.frames_in.get()),
+            ("frames_before_key", |c| c.frames_before_key.get()),
+            ("frames_too_long", |c| c.frames_too_long.get()),
+            ("frames_of_other_tracks", |c| c.frames_of_other_tracks.get()),
+            ("clock_jumps", |c| c.clock_jumps.get()),
+            ("skips", |c| c.skips.get()),
+            ("skipped_bytes", |c| c.skipped_bytes.get()),
+            ("flushes", |c| c.flushes.get()),
+        ];
+        for (name, of) in counts {
+            line(name, self.sum(of).to_string());
+        }
+        for reason in Reason::ALL {
+            let count = self.sum(|counters| counters.ended_by(reason));
+            if count > 0 {
+                line(&format!("ended_{}", reason.label()), count.to_string());
+            }
+        }
+        text
+    }
+}
