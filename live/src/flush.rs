@@ -1,17 +1,9 @@
-//! When players are written to: at once where the loop has time, together where it has not.
+//! Writing to players: which of them, in slices, and what it costs.
 //!
-//! A flush of a view writes to each of its players. What one costs is measured; what all players of the
-//! loop cost together says how often the loop can afford it:
-//!
-//! ```text
-//!   pause between two flushes of a view = players of the loop x cost of one write / share of the loop
-//! ```
-//!
-//! 200 players cost 1 ms: each frame leaves as it comes. 5,000 cost 25 ms: sound leaves with the next
-//! picture. The latency budget bounds the pause; with `gather = "fixed"` it is the pause.
-//!
-//! A flush is done in slices of well under a millisecond, with a look at new events between them, so
-//! that publishers are read and joining players answered while thousands are written to.
+//! A flush of a view writes to each of its players. It is done in slices of well under a millisecond,
+//! with a look at events between them, so that publishers are read and joining players answered while
+//! thousands are written to. What a slice takes says what a write costs, and that how often the loop
+//! can afford to flush ([`crate::pace`]).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -25,23 +17,31 @@ use crate::counters::Counters;
 use crate::hub::Hub;
 use crate::limits;
 use crate::log::view::View;
-use crate::settings::{Gather, Play};
+use crate::pace::Pace;
+use crate::settings::Play;
 
-/// The share of a loop's time that flushes may take before they are held back: the rest is for
-/// publishers, joins and the API.
+/// The share of a loop's time that it may be busy before flushes are held back: the rest is for what
+/// comes in bursts.
 const SHARE: f64 = 0.85;
-/// Pauses shorter than this are none: a flush of a few players is over before the next frame comes.
-const NO_PAUSE: Duration = Duration::from_millis(2);
+/// The least that flushes get of it, however busy the loop is with publishers.
+const LEAST: f64 = 0.3;
+/// What else the loop does is measured over spans of this length.
+const SPAN: Duration = Duration::from_millis(500);
+/// What comes a little before its time is not held back for that: streams pace themselves too.
+const NEARLY: f64 = 0.9;
 /// The measured cost follows the last so many writes.
 const MEMORY: f64 = 2000.0;
 
 /// A loop's flushes.
 pub struct Flusher {
-    budget: Duration,
-    gather: Gather,
+    pace: Pace,
     /// What one write costs, in seconds; nothing before the first flush.
     cost: Cell<f64>,
     counters: Arc<Counters>,
+    /// When the present span began, and how much of it went into slices.
+    span: Cell<(Instant, Duration)>,
+    /// The share of its time the loop spends on anything but slices.
+    others: Cell<f64>,
     /// Views being flushed, and the seat to go on from.
     passes: RefCell<VecDeque<(Rc<View>, usize)>>,
     /// Views that are to be flushed at their time.
@@ -82,8 +82,9 @@ impl Source for Runner {
 impl Flusher {
     pub(crate) fn new(play: &Play, counters: Arc<Counters>) -> Self {
         Self {
-            budget: play.latency_budget,
-            gather: play.gather,
+            pace: Pace::new(play),
+            span: Cell::new((Instant::now(), Duration::ZERO)),
+            others: Cell::new(0.0),
             cost: Cell::new(0.0),
             counters,
             passes: RefCell::default(),
@@ -103,58 +104,38 @@ impl Flusher {
 
     /// The pause between two flushes of a view.
     pub fn pause(&self) -> Duration {
-        if self.gather == Gather::Fixed {
-            return self.budget;
-        }
-        let all = self.counters.players.here() as f64 * self.cost.get() / SHARE;
-        Duration::try_from_secs_f64(all).unwrap_or(self.budget).min(self.budget)
+        let flush = self.counters.players.here() as f64 * self.cost.get();
+        self.pace.pause(flush, (SHARE - self.others.get()).max(LEAST))
     }
 
     /// A view has something to send.
-    pub(crate) fn grown(&self, el: &mut EventLoop, view: &Rc<View>, has_picture: bool) {
-        let pace = &view.pace;
+    pub(crate) fn grown(&self, el: &mut EventLoop, view: &Rc<View>) {
+        let flush = &view.flush;
+        let pause = self.pause();
+        view.hold.set_pause(pause);
         if view.players() == 0 {
             return;
         }
         let now = Instant::now();
-        let due = self.due(view, has_picture, now);
+        let due = self.pace.next(flush.flushed.get(), pause.mul_f64(NEARLY), now);
         if due <= now {
-            pace.due.set(None);
+            flush.due.set(None);
             self.begin(view, now);
             self.begin_slice(el);
-        } else if pace.due.get().is_none_or(|at| due < at) {
-            if pace.due.replace(Some(due)).is_none() {
+        } else if flush.due.get().is_none_or(|at| due < at) {
+            if flush.due.replace(Some(due)).is_none() {
                 self.later.borrow_mut().push(Rc::clone(view));
             }
             self.arm(el, due);
         }
     }
 
-    /// When a view that has just grown is to be flushed.
-    fn due(&self, view: &View, has_picture: bool, now: Instant) -> Instant {
-        let pause = self.pause();
-        let flushed = view.pace.flushed.get();
-        if self.gather == Gather::Fixed {
-            return flushed + pause;
-        }
-        if pause < NO_PAUSE {
-            return now;
-        }
-        // A little early is better than a whole pause late: pictures come at their own pace.
-        let allowed = flushed + pause.mul_f64(0.75);
-        if has_picture || !view.pace.has_pictures.get() {
-            return allowed.max(now).min(now + self.budget);
-        }
-        let waits = limits::SOUND_WAITS.min(self.budget);
-        (now + waits).max(allowed)
-    }
-
     fn begin(&self, view: &Rc<View>, now: Instant) {
-        view.pace.flushed.set(now);
-        if view.pace.in_pass.replace(true) {
+        view.flush.flushed.set(now);
+        if view.flush.in_pass.replace(true) {
             // Those it has not reached yet get what has come with the rest; for the others there is
             // another round.
-            view.pace.another.set(true);
+            view.flush.another.set(true);
         } else {
             self.passes.borrow_mut().push_back((Rc::clone(view), 0));
         }
@@ -166,13 +147,13 @@ impl Flusher {
         let mut next: Option<Instant> = None;
         let later = std::mem::take(&mut *self.later.borrow_mut());
         for view in later {
-            match view.pace.due.get() {
+            match view.flush.due.get() {
                 Some(at) if at > now => {
                     next = Some(next.map_or(at, |next| next.min(at)));
                     self.later.borrow_mut().push(view);
                 }
                 Some(_) => {
-                    view.pace.due.set(None);
+                    view.flush.due.set(None);
                     self.begin(&view, now);
                 }
                 // It was flushed before its time.
@@ -213,10 +194,10 @@ impl Flusher {
                 Some(seat) => self.passes.borrow_mut().push_front((view, seat)),
                 None => {
                     self.counters.flushes.add(1);
-                    if view.pace.another.take() {
+                    if view.flush.another.take() {
                         self.passes.borrow_mut().push_back((view, 0));
                     } else {
-                        view.pace.in_pass.set(false);
+                        view.flush.in_pass.set(false);
                     }
                 }
             }
@@ -235,6 +216,15 @@ impl Flusher {
 
     fn end_slice(&self, el: &mut EventLoop, took: Duration, players: usize) {
         self.slice.set(None);
+        let (began, in_slices) = self.span.get();
+        let span = began.elapsed();
+        self.span.set((began, in_slices + took));
+        if span >= SPAN {
+            let slices = (in_slices + took).as_secs_f64() / span.as_secs_f64();
+            let others = (f64::from(el.busy_share()) - slices).max(0.0);
+            self.others.set((self.others.get() + others) / 2.0);
+            self.span.set((Instant::now(), Duration::ZERO));
+        }
         if players > 0 {
             let cost = took.as_secs_f64() / players as f64;
             let weight = (players as f64 / MEMORY).min(1.0);

@@ -27,6 +27,7 @@ use crate::log::view::View;
 use crate::log::writer::{Bounds, Reader};
 use crate::log::{Growth, Hold, Opened};
 use crate::name::StreamName;
+use crate::pace::Pace;
 use crate::settings::{Second, Settings};
 use crate::stream::Stream;
 
@@ -62,6 +63,7 @@ pub struct Hub {
     pub counters: Arc<Counters>,
     streams: RefCell<HashMap<StreamName, Rc<RefCell<Stream>>>>,
     views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
+    pace: Pace,
     pub(crate) flusher: Flusher,
     numbers: Cell<u64>,
     is_draining: Cell<bool>,
@@ -113,6 +115,7 @@ impl Hub {
         let hub = Rc::new(Self {
             place,
             loops,
+            pace: Pace::new(&settings.play),
             flusher: Flusher::new(&settings.play, Arc::clone(&counters)),
             settings,
             counters,
@@ -243,6 +246,9 @@ impl Hub {
 
     /// Writes what a stream's publisher has sent and tells the loops that read it.
     fn commit(self: &Rc<Self>, el: &mut EventLoop, stream: &mut Stream) -> std::io::Result<()> {
+        if let Some((timer, _)) = stream.hold.take() {
+            el.cancel(timer);
+        }
         stream.commit(|stream, (format, growth)| {
             let growth = Arc::new(growth);
             for reader in stream.readers(format).0 {
@@ -297,7 +303,8 @@ impl Hub {
         reader: Reader,
     ) {
         let place = reader.place;
-        match stream.open(format, reader) {
+        let opened = self.commit(el, stream).and_then(|()| stream.open(format, reader));
+        match opened {
             Ok(None) => {}
             Ok(Some(opened)) => {
                 let name = stream.name.clone();
@@ -379,7 +386,9 @@ impl Hub {
         if self.is_home_of(&name) {
             // At once, so that who asks here can begin at once.
             let stream = self.stream(&name, el.now());
-            match stream.borrow_mut().open(format, Reader { place, hold }) {
+            let mut stream = stream.borrow_mut();
+            let committed = self.commit(el, &mut stream);
+            match committed.and_then(|()| stream.open(format, Reader { place, hold })) {
                 Ok(Some(opened)) => self.opened(el, &name, format, opened),
                 Ok(None) => {}
                 Err(error) => {
@@ -424,7 +433,7 @@ impl Hub {
         if view.has_waiting() {
             self.wake_waiting(el, &view);
         }
-        self.flusher.grown(el, &view, growth.has_picture);
+        self.flusher.grown(el, &view);
     }
 
     fn end_view(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName, format: Format) {
@@ -499,12 +508,35 @@ impl Ticket {
         self.since
     }
 
-    /// Writes what was published since the last time, and tells who reads.
+    /// Writes what was published since the last time, and tells who reads; a little later where they
+    /// could not do anything with it yet.
     ///
     /// # Errors
     /// There is no memory for it.
     pub fn commit(&self, el: &mut EventLoop) -> std::io::Result<()> {
-        self.hub.commit(el, &mut self.stream.borrow_mut())
+        let mut stream = self.stream.borrow_mut();
+        let now = Instant::now();
+        let at = stream.commit_at(&self.hub.pace, now);
+        if at <= now {
+            return self.hub.commit(el, &mut stream);
+        }
+        // What came first waits no longer because of what comes behind it, unless that is sound and
+        // this a picture.
+        if stream.hold.as_ref().is_none_or(|(_, before)| at < *before) {
+            if let Some((timer, _)) = stream.hold.take() {
+                el.cancel(timer);
+            }
+            let (hub, held) = (Rc::clone(&self.hub), Rc::clone(&self.stream));
+            let timer = el.at(at, move |el| {
+                let mut stream = held.borrow_mut();
+                stream.hold = None;
+                if let Err(error) = hub.commit(el, &mut stream) {
+                    tracing::error!(stream = %stream.name, %error, "frames are lost");
+                }
+            });
+            stream.hold = Some((timer, at));
+        }
+        Ok(())
     }
 
     /// Publishes no more. Players wait for the grace time for somebody who does.

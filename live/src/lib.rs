@@ -13,7 +13,8 @@
 //! | [`log`] | bytes of a stream in memory, written once, read by many loops | queue per player |
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
-//! | [`flush`] | when players are written to | know what they are sent |
+//! | [`pace`] | how long frames wait for others, so that the loop can keep up | |
+//! | [`flush`] | which players are written to, in slices; what it costs | know what they are sent |
 //! | [`player`] | a cursor in a log | keep a queue |
 //! | [`door`] | RTMP, HTTP-FLV and WebSocket-FLV on connections | decide who may |
 //! | [`demo`] | a test card, published from inside | |
@@ -36,6 +37,7 @@ pub mod hub;
 pub mod limits;
 pub mod log;
 pub mod name;
+pub mod pace;
 pub mod player;
 pub mod settings;
 pub mod stream;

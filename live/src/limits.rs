@@ -28,6 +28,11 @@ pub const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// configuration with every frame gets no more.
 pub const CONFIGS: usize = 64;
 
+/// A log that nobody reads is written so often, or when so much has come.
+pub const UNREAD: Duration = Duration::from_millis(200);
+/// Bytes that are not kept back any longer, whoever reads.
+pub const PENDING: usize = 256 * 1024;
+
 // ---- flush ----
 
 /// How long a loop writes to players before it looks for new events: what a player that joins waits at

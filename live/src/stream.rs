@@ -10,14 +10,16 @@ use media::codec::{CodecError, Info, avc, hevc};
 use media::container::flv::packetizer::{self, TooLong};
 use media::container::flv::{self, TagError};
 use media::{Codec, Frame, FrameKind, Time, Track};
-use network::SourceId;
+use network::{SourceId, Timer};
 use thiserror::Error;
 
 use crate::counters::Counters;
 use crate::format::{Configs, Format, is_entry};
+use crate::limits;
 use crate::log::writer::{Bounds, Reader, Writer};
 use crate::log::{Growth, Opened};
 use crate::name::StreamName;
+use crate::pace::Pace;
 use crate::timeline::Timeline;
 
 /// Media that ends its publisher.
@@ -63,6 +65,12 @@ pub struct Stream {
     nal_length_size: u8,
     infos: Infos,
     waits_for_key: bool,
+    /// When the logs were last written.
+    committed: Instant,
+    /// A picture has come since.
+    has_picture: bool,
+    /// Runs until they are written again.
+    pub(crate) hold: Option<(Timer, Instant)>,
     bounds: Bounds,
     /// By [`Format`]. The first is always there once somebody has published.
     logs: [Option<Writer>; Format::ALL.len()],
@@ -102,6 +110,9 @@ impl Stream {
             nal_length_size: 0,
             infos: Infos::default(),
             waits_for_key: true,
+            committed: now,
+            has_picture: false,
+            hold: None,
             bounds,
             logs: Default::default(),
             asked: Vec::new(),
@@ -218,6 +229,7 @@ impl Stream {
             }
             self.waits_for_key = false;
         }
+        self.has_picture |= frame.track == Track::Video;
         self.know_track(&frame);
         self.place(&mut frame, now);
         let entry = is_entry(&frame, self.configs.has_video);
@@ -335,11 +347,29 @@ impl Stream {
         }
     }
 
+    /// When what came is to be written: as soon as the first of the reading loops can do something
+    /// with it.
+    pub fn commit_at(&self, pace: &Pace, now: Instant) -> Instant {
+        let readers = self.logs.iter().flatten().flat_map(Writer::readers);
+        let pause = readers.map(|reader| reader.hold.pause()).min();
+        let pending = self.logs.iter().flatten().map(Writer::pending).max();
+        match pause {
+            _ if pending.is_some_and(|bytes| bytes >= limits::PENDING) => now,
+            None => self.committed + limits::UNREAD,
+            Some(pause) if self.has_picture || !self.configs.has_video => {
+                pace.next(self.committed, pause, now)
+            }
+            Some(pause) => pace.next_with_picture(self.committed, pause, now),
+        }
+    }
+
     /// Writes what came since, and gives what the readers are to be told.
     ///
     /// # Errors
     /// There is no memory for it.
     pub fn commit(&mut self, mut tell: impl FnMut(&Self, News)) -> io::Result<()> {
+        self.committed = Instant::now();
+        self.has_picture = false;
         for format in Format::ALL {
             let Some(log) = self.log_mut(format) else { continue };
             if let Some(growth) = log.commit()? {

@@ -68,7 +68,9 @@ pub(crate) fn send_file(
     let mut at = libc::off64_t::try_from(offset)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "file offset past 2^63"))?;
     // SAFETY: both descriptors are borrowed for the call, `at` is a local the kernel may write to.
-    check(unsafe { libc::sendfile64(socket.as_raw_fd(), file.as_raw_fd(), &raw mut at, len) })
+    check(unsafe {
+        call!(libc::SYS_sendfile, socket.as_raw_fd(), file.as_raw_fd(), &raw mut at, len)
+    })
 }
 
 /// Reads a range of a file without moving its position.

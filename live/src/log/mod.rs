@@ -19,6 +19,7 @@ pub mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use network::MemoryFile;
 
@@ -36,8 +37,6 @@ pub struct Growth {
     pub tail: u64,
     /// Configurations that some of these packets are the first of.
     pub configs: Vec<(u32, Arc<Configs>)>,
-    /// A picture is among them.
-    pub has_picture: bool,
 }
 
 /// A log as it stands, for a loop that begins to read it.
@@ -61,6 +60,7 @@ pub struct Opened {
 pub struct Hold {
     needed: AtomicU64,
     left: AtomicU64,
+    pause: AtomicU64,
 }
 
 impl Hold {
@@ -73,6 +73,16 @@ impl Hold {
     pub fn set_left(&self, at: u64) {
         // What was read before happened before: the kernel has taken its references.
         self.left.store(at, Ordering::Release);
+    }
+
+    /// For the reader: it writes to its players no more often than this.
+    pub fn set_pause(&self, pause: Duration) {
+        self.pause.store(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// For the writer.
+    pub fn pause(&self) -> Duration {
+        Duration::from_micros(self.pause.load(Ordering::Relaxed))
     }
 
     /// For the writer.

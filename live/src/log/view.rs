@@ -39,11 +39,11 @@ pub struct View {
     inner: RefCell<Inner>,
     skip_span: i64,
     skip_bytes: u64,
-    pub(crate) pace: Pace,
+    pub(crate) flush: Flush,
 }
 
 /// What the flusher keeps of a view.
-pub(crate) struct Pace {
+pub(crate) struct Flush {
     /// When its players were last written to.
     pub flushed: Cell<Instant>,
     /// It is on the flusher's list, for then.
@@ -52,8 +52,6 @@ pub(crate) struct Pace {
     pub in_pass: Cell<bool>,
     /// And will be again.
     pub another: Cell<bool>,
-    /// It has pictures, which sound may wait for.
-    pub has_pictures: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -111,12 +109,11 @@ impl View {
             inner: RefCell::default(),
             skip_span: i64::try_from(skip_span.as_micros()).unwrap_or(i64::MAX),
             skip_bytes,
-            pace: Pace {
+            flush: Flush {
                 flushed: Cell::new(now),
                 due: Cell::new(None),
                 in_pass: Cell::new(false),
                 another: Cell::new(false),
-                has_pictures: Cell::new(false),
             },
         }
     }
@@ -256,7 +253,6 @@ impl View {
         let by_time = inner.index.begin_of_last(self.skip_span);
         let by_bytes = inner.index.boundary(growth.head.saturating_sub(self.skip_bytes));
         self.skip_before.set(by_time.max(by_bytes));
-        self.pace.has_pictures.set(self.pace.has_pictures.get() || growth.has_picture);
         self.hold.set_left(growth.tail);
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use media::container::flv::packetizer::TooLong;
-use media::{Frame, Track};
+use media::Frame;
 use network::MemoryFile;
 
 use super::index::{Index, Packet};
@@ -42,7 +42,6 @@ pub struct Writer {
     /// Bytes that follow the index's head and are not in the file yet.
     buffer: Vec<u8>,
     fresh: Vec<Packet>,
-    has_picture: bool,
     /// The configurations of the packets that are kept.
     configs: VecDeque<(u32, Arc<Configs>)>,
     fresh_configs: Vec<(u32, Arc<Configs>)>,
@@ -66,7 +65,6 @@ impl Writer {
             bounds,
             buffer: Vec::new(),
             fresh: Vec::new(),
-            has_picture: false,
             configs: VecDeque::new(),
             fresh_configs: Vec::new(),
             tail: 0,
@@ -99,8 +97,12 @@ impl Writer {
             }
         }
         self.fresh.push(Packet { at, time: frame.dts, epoch, is_entry });
-        self.has_picture |= frame.track == Track::Video;
         Ok(())
+    }
+
+    /// Bytes that were appended and are not written yet.
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Players begin behind what there is: it is of a publisher that is gone.
@@ -130,7 +132,6 @@ impl Writer {
             head,
             tail: self.tail,
             configs: std::mem::take(&mut self.fresh_configs),
-            has_picture: std::mem::take(&mut self.has_picture),
         }))
     }
 
@@ -179,7 +180,6 @@ impl Writer {
                 head: self.index.head(),
                 tail: self.tail,
                 configs: self.configs.iter().cloned().collect(),
-                has_picture: false,
             },
             entry_from: self.entry_from,
             is_live,
@@ -231,7 +231,7 @@ impl Writer {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use media::{Codec, FrameKind, Time};
+    use media::{Codec, FrameKind, Time, Track};
 
     const BOUNDS: Bounds = Bounds { bytes: 1 << 20, span: 15_000_000 };
 
