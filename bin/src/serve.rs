@@ -94,14 +94,13 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     loops.set(threads.handles().to_vec());
     let status = Arc::new(Status::new(threads.handles().to_vec(), counters));
     // The loops know each other: clients may come in.
-    on_each(&threads, |place| {
-        let status = Arc::clone(&status);
+    on_each(&threads, || {
+        let (status, tls) = (Arc::clone(&status), tls.clone());
         let here: Vec<Door> = doors.iter_mut().filter_map(|bounds| bounds.pop()).collect();
-        debug_assert!(place < count);
-        move |el| open(el, here, status)
+        move |el| open(el, here, &status, tls)
     })?;
     if args.demo {
-        on_each(&threads, |_| publish_demo)?;
+        on_each(&threads, || publish_demo)?;
     }
     tracing::info!(loops = count, open_files, "serving");
     urls.iter().for_each(|line| tracing::info!("{line}"));
@@ -234,13 +233,13 @@ fn urls(config: &Config, doors: &[Vec<Door>]) -> Vec<String> {
 }
 
 /// Runs a task on each loop and waits until all have done theirs.
-fn on_each<T>(threads: &Threads, mut make: impl FnMut(usize) -> T) -> Result<(), Box<dyn Error>>
+fn on_each<T>(threads: &Threads, mut make: impl FnMut() -> T) -> Result<(), Box<dyn Error>>
 where
     T: FnOnce(&mut EventLoop) -> Result<(), Box<dyn Error>> + Send + 'static,
 {
     let (told, hear) = mpsc::channel();
-    for (place, handle) in threads.handles().iter().enumerate() {
-        let (told, task) = (told.clone(), make(place));
+    for handle in threads.handles() {
+        let (told, task) = (told.clone(), make());
         handle.post(move |el| {
             // Nobody hears where another loop failed before this one.
             let _ = told.send(task(el).map_err(|error| error.to_string()));
@@ -253,14 +252,19 @@ where
 }
 
 /// Lets clients in on this loop.
-fn open(el: &mut EventLoop, doors: Vec<Door>, status: Arc<Status>) -> Result<(), Box<dyn Error>> {
+fn open(
+    el: &mut EventLoop,
+    doors: Vec<Door>,
+    status: &Arc<Status>,
+    tls: Option<TlsServer>,
+) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
-    let server = routes(&hub, status)?;
+    let server = routes(&hub, Arc::clone(status))?;
     for Door { bound, speaks } in doors {
-        let (hub, server) = (Rc::clone(&hub), Rc::clone(&server));
+        let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
             Some(match speaks {
-                Speaks::Rtmp => RtmpConnection::accepted(&hub, el),
+                Speaks::Rtmp => RtmpConnection::accepted(&hub, el, tls.as_ref()),
                 Speaks::Http => server.handler(),
             })
         })?;

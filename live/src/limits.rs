@@ -50,8 +50,6 @@ pub const COPIED: usize = 256 * 1024;
 
 // ---- publishers ----
 
-/// Publishers that were refused or told to go get this long to hear of it.
-pub const GOODBYE: Duration = Duration::from_secs(2);
 /// Frames between the reads of one connection after which others have their turn, for internal
 /// publishers that are late.
 pub const CATCH_UP: usize = 256;

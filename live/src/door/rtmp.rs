@@ -9,6 +9,7 @@ use media::protocol::rtmp::chunk::PLAYED_MESSAGE_STREAM;
 use media::protocol::rtmp::error::Error;
 use media::protocol::rtmp::server::{App, Event, Play};
 use media::protocol::rtmp::status::{Level, code};
+use network::tls::TlsServer;
 use network::{CloseReason, Connection, EventLoop, Handler};
 
 use super::http::playable;
@@ -18,7 +19,6 @@ use super::{Goodbye, Peer, ending, start_of};
 use crate::counters::Reason;
 use crate::format::Format;
 use crate::hub::{Hub, Ticket};
-use crate::limits;
 use crate::log::view::{Start, View};
 use crate::name::StreamName;
 use crate::player::{Player, Progress};
@@ -27,6 +27,8 @@ use crate::player::{Player, Progress};
 pub struct RtmpConnection {
     hub: Rc<Hub>,
     session: Box<ServerSession>,
+    /// For who speaks TLS at this door; nothing once that is known.
+    tls: Option<TlsServer>,
     id: String,
     app: App,
     role: Role,
@@ -87,11 +89,16 @@ struct Moving {
 }
 
 impl RtmpConnection {
-    /// For a connection that was just accepted.
-    pub fn accepted(hub: &Rc<Hub>, el: &mut EventLoop) -> Box<dyn Handler> {
+    /// For a connection that was just accepted. With a certificate it may speak TLS.
+    pub fn accepted(
+        hub: &Rc<Hub>,
+        el: &mut EventLoop,
+        tls: Option<&TlsServer>,
+    ) -> Box<dyn Handler> {
         Box::new(Self {
             hub: Rc::clone(hub),
             session: Box::new(ServerSession::new(el.random())),
+            tls: tls.cloned(),
             id: hub.next_id(),
             app: App::default(),
             role: Role::Visitor,
@@ -281,6 +288,7 @@ impl RtmpConnection {
                 let connection = Self {
                     hub: Rc::clone(hub),
                     session,
+                    tls: None,
                     id,
                     app,
                     role: Role::Applicant(application),
@@ -539,6 +547,8 @@ impl RtmpConnection {
     }
 }
 
+/// The first byte of who speaks TLS; RTMP begins with a 3.
+const TLS_HANDSHAKE: u8 = 0x16;
 const ONE_AT_A_TIME: &str = "This connection publishes or plays already; open another one.";
 
 impl Handler for RtmpConnection {
@@ -554,6 +564,15 @@ impl Handler for RtmpConnection {
     }
 
     fn received(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize {
+        if let Some(tls) = self.tls.take()
+            && input.first() == Some(&TLS_HANDSHAKE)
+            && !conn.is_tls()
+        {
+            if let Err(error) = conn.begin_tls(&tls) {
+                self.fail(conn, el, Reason::NoResources, &error.to_string());
+            }
+            return 0;
+        }
         self.receive(conn, el, input);
         input.len()
     }
@@ -625,10 +644,4 @@ impl Handler for RtmpConnection {
             }
         }
     }
-}
-
-/// How long a connection that was told to go may take.
-#[must_use]
-pub fn linger() -> Duration {
-    limits::GOODBYE
 }

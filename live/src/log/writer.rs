@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use media::container::flv::packetizer::TooLong;
 use media::Frame;
+use media::container::flv::packetizer::TooLong;
 use network::MemoryFile;
 
 use super::index::{Index, Packet};

@@ -14,7 +14,7 @@ use super::queue::{FileRange, Queue, Spares};
 use super::{CloseReason, Handler, Options};
 use crate::event_loop::{EventLoop, SourceId};
 use crate::timer::{Timer, TimerId};
-use crate::tls::Channel;
+use crate::tls::{Channel, TlsError, TlsServer};
 use crate::{limits, sys};
 
 /// One TCP or Unix connection, with or without TLS.
@@ -95,6 +95,8 @@ pub(super) struct Flags {
     pub moved: bool,
     pub half_close: bool,
     pub half_closed: bool,
+    /// What comes from here on is TLS, what the handler has left unconsumed included.
+    pub starts_tls: bool,
     /// The handler has been told that it is over.
     pub finished: bool,
 }
@@ -207,6 +209,18 @@ impl Connection {
             in_flight: u64::from(info.tcpi_unacked) * u64::from(info.tcpi_snd_mss),
             unsent: sys::unsent(self.fd.as_fd())? as u64,
         })
+    }
+
+    /// Goes on in TLS once the present call of [`Handler::received`] returns: what it leaves unconsumed
+    /// is taken for the beginning of the peer's handshake. [`Handler::opened`] is called again when that
+    /// is done. For ports where both are spoken, and protocols that change over.
+    ///
+    /// # Errors
+    /// The certificate in force makes no session.
+    pub fn begin_tls(&mut self, server: &TlsServer) -> Result<(), TlsError> {
+        self.tls = Some(Box::new(server.channel()?));
+        self.flags.starts_tls = true;
+        Ok(())
     }
 
     // ---- sending ----

@@ -225,6 +225,9 @@ impl TcpSource {
     /// Delivers what lies in the loop's buffer, and keeps what is left.
     fn deliver(&mut self, el: &mut EventLoop, input: &[u8]) {
         let left = self.offer(el, input);
+        if self.conn.flags.starts_tls {
+            return self.start_tls(el, input.get(input.len() - left..).unwrap_or(&[]));
+        }
         let conn = &mut self.conn;
         if left > 0 {
             if conn.rest.capacity() == 0 {
@@ -242,6 +245,9 @@ impl TcpSource {
     fn deliver_rest(&mut self, el: &mut EventLoop) {
         let mut rest = std::mem::take(&mut self.conn.rest);
         let left = self.offer(el, &rest);
+        if self.conn.flags.starts_tls {
+            return self.start_tls(el, rest.get(rest.len() - left..).unwrap_or(&[]));
+        }
         if left > 0 {
             rest.drain(..rest.len() - left);
             self.conn.rest = rest;
@@ -249,6 +255,15 @@ impl TcpSource {
             el.spares.keep_rest(rest);
         }
         self.check_rest();
+    }
+
+    /// From here on the peer speaks TLS; its first words are here already.
+    fn start_tls(&mut self, el: &mut EventLoop, cipher: &[u8]) {
+        self.conn.flags.starts_tls = false;
+        self.conn.rest = Vec::new();
+        self.conn.phase = Phase::Opening;
+        self.conn.deadline = Some(el.now() + self.conn.options.handshake);
+        self.decrypt(el, cipher);
     }
 
     fn check_rest(&mut self) {
