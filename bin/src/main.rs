@@ -26,8 +26,9 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  weir serve                            serve on port 8080 of all addresses
-  weir serve --http 127.0.0.1:9000      serve on another port, for this machine only
+  weir serve --demo                     serve, with a test card to play at live/demo
+  weir serve                            RTMP on port 1935, HTTP on 8080, of all addresses
+  weir serve --config weir.toml         serve as a config file says
   weir serve --loops 4 --pin            four event loops, each on a core of its own
   weir config >weir.toml                a config file with every key, explained, at its default
   weir config --check weir.toml         whether that file is good

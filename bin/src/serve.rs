@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", env = "WEIR_DRAIN")]
     drain: Option<u64>,
     /// Publish a test card as live/demo, so that there is something to play
-    #[arg(long)]
+    #[arg(long, env = "WEIR_DEMO")]
     demo: bool,
 }
 

@@ -303,6 +303,7 @@ impl Hub {
         reader: Reader,
     ) {
         let place = reader.place;
+        Self::read_publisher(el, stream);
         let opened = self.commit(el, stream).and_then(|()| stream.open(format, reader));
         match opened {
             Ok(None) => {}
@@ -315,6 +316,14 @@ impl Hub {
                 let name = stream.name.clone();
                 self.on(el, place, move |hub, el| hub.end_view(el, &name, format));
             }
+        }
+    }
+
+    /// A publisher that nobody played is read seldom: what it has sent is wanted from here on.
+    fn read_publisher(el: &mut EventLoop, stream: &Stream) {
+        let source = stream.publisher().and_then(|publisher| publisher.source);
+        if let Some(conn) = source.and_then(|source| el.connection(source)) {
+            conn.read_now();
         }
     }
 
@@ -387,6 +396,7 @@ impl Hub {
             // At once, so that who asks here can begin at once.
             let stream = self.stream(&name, el.now());
             let mut stream = stream.borrow_mut();
+            Self::read_publisher(el, &stream);
             let committed = self.commit(el, &mut stream);
             match committed.and_then(|()| stream.open(format, Reader { place, hold })) {
                 Ok(Some(opened)) => self.opened(el, &name, format, opened),
@@ -514,29 +524,41 @@ impl Ticket {
     /// # Errors
     /// There is no memory for it.
     pub fn commit(&self, el: &mut EventLoop) -> std::io::Result<()> {
-        let mut stream = self.stream.borrow_mut();
         let now = Instant::now();
-        let at = stream.commit_at(&self.hub.pace, now);
+        let at = self.stream.borrow().commit_at(&self.hub.pace, now);
         if at <= now {
-            return self.hub.commit(el, &mut stream);
+            return self.commit_now(el);
         }
-        // What came first waits no longer because of what comes behind it, unless that is sound and
-        // this a picture.
-        if stream.hold.as_ref().is_none_or(|(_, before)| at < *before) {
-            if let Some((timer, _)) = stream.hold.take() {
-                el.cancel(timer);
-            }
-            let (hub, held) = (Rc::clone(&self.hub), Rc::clone(&self.stream));
-            let timer = el.at(at, move |el| {
-                let mut stream = held.borrow_mut();
-                stream.hold = None;
-                if let Err(error) = hub.commit(el, &mut stream) {
-                    tracing::error!(stream = %stream.name, %error, "frames are lost");
-                }
-            });
-            stream.hold = Some((timer, at));
-        }
+        self.commit_by(el, at);
         Ok(())
+    }
+
+    /// As [`Ticket::commit`], whatever the readers can do with it.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn commit_now(&self, el: &mut EventLoop) -> std::io::Result<()> {
+        self.hub.commit(el, &mut self.stream.borrow_mut())
+    }
+
+    /// Has what was published written at this time, if that has not been done by then.
+    pub fn commit_by(&self, el: &mut EventLoop, at: Instant) {
+        let mut stream = self.stream.borrow_mut();
+        if let Some((timer, before)) = stream.hold {
+            if before <= at {
+                return;
+            }
+            el.cancel(timer);
+        }
+        let (hub, held) = (Rc::clone(&self.hub), Rc::clone(&self.stream));
+        let timer = el.at(at, move |el| {
+            let mut stream = held.borrow_mut();
+            stream.hold = None;
+            if let Err(error) = hub.commit(el, &mut stream) {
+                tracing::error!(stream = %stream.name, %error, "frames are lost");
+            }
+        });
+        stream.hold = Some((timer, at));
     }
 
     /// Publishes no more. Players wait for the grace time for somebody who does.

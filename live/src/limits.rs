@@ -30,6 +30,12 @@ pub const CONFIGS: usize = 64;
 
 /// A log that nobody reads is written so often, or when so much has come.
 pub const UNREAD: Duration = Duration::from_millis(200);
+/// Publishers whose frames would wait for so long anyway are read by time, and not at each arrival.
+pub const READ_BY_TIME: Duration = Duration::from_millis(50);
+/// How long such a read takes at most, as a rule.
+pub const READ_TAKES: Duration = Duration::from_millis(3);
+/// Bytes of such a publisher that are read before their time.
+pub const READ_AT: u32 = 64 * 1024;
 /// Bytes that are not kept back any longer, whoever reads.
 pub const PENDING: usize = 256 * 1024;
 

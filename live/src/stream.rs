@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::codec::nal::Contents;
@@ -347,19 +347,29 @@ impl Stream {
         }
     }
 
+    /// How long what comes waits before anybody can do something with it.
+    pub fn pause(&self) -> Duration {
+        let readers = self.logs.iter().flatten().flat_map(Writer::readers);
+        readers.map(|reader| reader.hold.pause()).min().unwrap_or(limits::UNREAD)
+    }
+
+    /// So much has come that it is written whoever reads.
+    pub fn has_much(&self) -> bool {
+        self.logs.iter().flatten().any(|log| log.pending() >= limits::PENDING)
+    }
+
     /// When what came is to be written: as soon as the first of the reading loops can do something
     /// with it.
     pub fn commit_at(&self, pace: &Pace, now: Instant) -> Instant {
-        let readers = self.logs.iter().flatten().flat_map(Writer::readers);
-        let pause = readers.map(|reader| reader.hold.pause()).min();
-        let pending = self.logs.iter().flatten().map(Writer::pending).max();
-        match pause {
-            _ if pending.is_some_and(|bytes| bytes >= limits::PENDING) => now,
-            None => self.committed + limits::UNREAD,
-            Some(pause) if self.has_picture || !self.configs.has_video => {
-                pace.next(self.committed, pause, now)
-            }
-            Some(pause) => pace.next_with_picture(self.committed, pause, now),
+        let pause = self.pause();
+        if self.has_much() {
+            now
+        } else if !self.is_read() {
+            self.committed + pause
+        } else if self.has_picture || !self.configs.has_video {
+            pace.next(self.committed, pause, now)
+        } else {
+            pace.next_with_picture(self.committed, pause, now)
         }
     }
 

@@ -10,7 +10,7 @@ use media::protocol::rtmp::error::Error;
 use media::protocol::rtmp::server::{App, Event, Play};
 use media::protocol::rtmp::status::{Level, code};
 use network::tls::TlsServer;
-use network::{CloseReason, Connection, EventLoop, Handler};
+use network::{CloseReason, Connection, EventLoop, Handler, Timer};
 
 use super::http::playable;
 use super::rtmp_copy::CopyPlayer;
@@ -19,6 +19,7 @@ use super::{Goodbye, Peer, ending, start_of};
 use crate::counters::Reason;
 use crate::format::Format;
 use crate::hub::{Hub, Ticket};
+use crate::limits;
 use crate::log::view::{Start, View};
 use crate::name::StreamName;
 use crate::player::{Player, Progress};
@@ -61,6 +62,10 @@ struct Publishing {
     message_stream: u32,
     /// Bytes the connection had received before.
     before: u64,
+    /// Runs until it is read again, where that goes by time: the kernel does not tell of each arrival.
+    read: Option<Timer>,
+    /// Its time has come: what is read is written at once.
+    is_due: bool,
 }
 
 struct Wish {
@@ -86,6 +91,18 @@ struct Moving {
     id: String,
     app: App,
     application: Box<Application>,
+}
+
+impl Publishing {
+    /// Has it read as all others. True where it was not.
+    fn stop_timer(&mut self, conn: &mut Connection, el: &mut EventLoop) -> bool {
+        let Some(timer) = self.read.take() else { return false };
+        el.cancel(timer);
+        if let Err(error) = conn.wake_at(1) {
+            tracing::warn!(%error, "a publisher's socket is still read by time");
+        }
+        true
+    }
 }
 
 impl RtmpConnection {
@@ -254,7 +271,8 @@ impl RtmpConnection {
                     peer = %Peer(conn.peer()), "publish"
                 );
                 let before = conn.received();
-                let publishing = Publishing { ticket, name, message_stream, before };
+                let publishing =
+                    Publishing { ticket, name, message_stream, before, read: None, is_due: false };
                 self.role = Role::Publisher(Box::new(publishing));
                 // How long a publisher may be silent is looked after by its stream.
                 conn.set_idle(None);
@@ -303,8 +321,24 @@ impl RtmpConnection {
     }
 
     fn commit(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        let Role::Publisher(publishing) = &self.role else { return };
-        if let Err(error) = publishing.ticket.commit(el) {
+        let Role::Publisher(publishing) = &mut self.role else { return };
+        let pause = publishing.ticket.stream().borrow().pause();
+        let by_time = pause >= limits::READ_BY_TIME && !conn.is_tls();
+        // Where the kernel cannot do that the publisher is read as all others.
+        if by_time && publishing.read.is_none() && conn.wake_at(limits::READ_AT).is_ok() {
+            publishing.read = Some(conn.start_timer(el, pause, READ));
+        } else if !by_time && publishing.stop_timer(conn, el) {
+            conn.read_now();
+        }
+        let written = match publishing.read {
+            None => publishing.ticket.commit(el),
+            Some(_) if publishing.is_due || publishing.ticket.stream().borrow().has_much() => {
+                publishing.is_due = false;
+                publishing.ticket.commit_now(el)
+            }
+            Some(_) => Ok(()),
+        };
+        if let Err(error) = written {
             let text = format!("there is no memory for the stream: {error}");
             self.fail(conn, el, Reason::NoResources, &text);
         }
@@ -325,9 +359,15 @@ impl RtmpConnection {
         reason: Reason,
         detail: &str,
     ) {
-        let Role::Publisher(publishing) = std::mem::replace(&mut self.role, Role::Visitor) else {
+        let role = std::mem::replace(&mut self.role, Role::Visitor);
+        let Role::Publisher(mut publishing) = role else {
+            self.role = role;
             return;
         };
+        if publishing.stop_timer(conn, el) {
+            // What it says next is wanted at once.
+            conn.read_now();
+        }
         let Publishing { ticket, name, before, .. } = *publishing;
         self.hub.counters.ended(reason);
         let seconds = el.now().saturating_duration_since(ticket.since()).as_secs_f64();
@@ -547,6 +587,8 @@ impl RtmpConnection {
     }
 }
 
+/// The timer of a publisher that is read by time.
+const READ: u32 = 1;
 /// The first byte of who speaks TLS; RTMP begins with a 3.
 const TLS_HANDSHAKE: u8 = 0x16;
 const ONE_AT_A_TIME: &str = "This connection publishes or plays already; open another one.";
@@ -580,6 +622,17 @@ impl Handler for RtmpConnection {
     fn writable(&mut self, conn: &mut Connection, el: &mut EventLoop) {
         self.pump(conn, el);
         self.say(conn);
+    }
+
+    fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, _: u32) {
+        if let Role::Publisher(publishing) = &mut self.role {
+            conn.read_now();
+            publishing.is_due = true;
+            // Also if nothing more has come.
+            publishing.ticket.commit_by(el, el.now() + limits::READ_TAKES);
+            let pause = publishing.ticket.stream().borrow().pause().max(limits::READ_BY_TIME);
+            publishing.read = Some(conn.start_timer(el, pause, READ));
+        }
     }
 
     fn due(&mut self, conn: &mut Connection, el: &mut EventLoop) {

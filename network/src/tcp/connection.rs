@@ -432,6 +432,21 @@ impl Connection {
         self.flags.redeliver = true;
     }
 
+    /// Has the kernel wake the loop only when so many bytes wait, or the peer has ended (`SO_RCVLOWAT`).
+    /// Whoever asks for that reads by time: [`Connection::read_now`]. One byte is the ordinary way.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn wake_at(&mut self, bytes: u32) -> io::Result<()> {
+        let bytes = i32::try_from(bytes.max(1)).unwrap_or(i32::MAX);
+        sys::set_option(self.fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+    }
+
+    /// Reads what waits, however little, in the next turn.
+    pub fn read_now(&mut self) {
+        self.flags.unread |= !self.flags.peer_ended;
+    }
+
     /// True between [`Connection::pause`] and [`Connection::resume`].
     pub fn is_paused(&self) -> bool {
         self.flags.paused
