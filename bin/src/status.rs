@@ -7,6 +7,9 @@ use std::time::Instant;
 use live::{Counters, Reason};
 use network::Handle;
 
+/// One of a loop's counters.
+type Figure = fn(&Counters) -> u64;
+
 /// Where the figures are.
 pub struct Status {
     began: Instant,
@@ -46,7 +49,7 @@ impl Status {
         for (name, here, came) in visitors {
             line(name, format!("{here} now, {came} in all"));
         }
-        let counts: [(&str, fn(&Counters) -> u64); 9] = [
+        let counts: [(&str, Figure); 9] = [
             ("bytes_in", |c| c.bytes_in.get()),
             ("frames_in", |c| c.frames_in.get()),
             ("frames_before_key", |c| c.frames_before_key.get()),

@@ -135,7 +135,7 @@ pub fn is_entry(frame: &Frame, has_video: bool) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use media::Codec;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use network::Keepalive;
+
 /// Bytes of a stream's name; it appears in URLs, logs and metrics.
 pub const NAME: usize = 255;
 /// Parts of a stream's name between slashes: apps of real set-ups have one or two.
@@ -53,6 +55,13 @@ pub const SOUND_WAITS: Duration = Duration::from_millis(40);
 
 /// Bytes copied to one player in one go, for players that are not sent what all others share.
 pub const COPIED: usize = 256 * 1024;
+
+// ---- connections ----
+
+/// A peer that is gone without a word is noticed by it: nothing else tells of a paused player, or of one
+/// whose publisher is silent.
+pub const KEEPALIVE: Keepalive =
+    Keepalive { after: Duration::from_secs(60), every: Duration::from_secs(15), probes: 4 };
 
 // ---- publishers ----
 

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use network::{CloseReason, Connection, Options};
 
 use crate::counters::{Counters, Reason};
+use crate::limits;
 use crate::log::view::Start;
 use crate::player::Account;
 use crate::settings::Settings;
@@ -29,6 +30,7 @@ pub fn options(settings: &Settings) -> Options {
         notsent_lowat: Some(settings.play.unsent_in_kernel),
         stalled: Some(settings.play.close_after),
         idle: Some(settings.handshake_within),
+        keepalive: Some(limits::KEEPALIVE),
         ..Options::default()
     }
 }

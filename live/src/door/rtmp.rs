@@ -194,6 +194,10 @@ impl RtmpConnection {
             }
         }
         conn.compose(|out| self.session.take_output(out));
+        if matches!(self.role, Role::Player(_)) {
+            // The log goes on behind it.
+            conn.want_room();
+        }
     }
 
     /// Ends the connection because of what the client did.
@@ -589,12 +593,17 @@ impl RtmpConnection {
 
 /// The timer of a publisher that is read by time.
 const READ: u32 = 1;
+/// The timer of a visitor that has to know what it wants.
+const DECIDE: u32 = 2;
 /// The first byte of who speaks TLS; RTMP begins with a 3.
 const TLS_HANDSHAKE: u8 = 0x16;
 const ONE_AT_A_TIME: &str = "This connection publishes or plays already; open another one.";
 
 impl Handler for RtmpConnection {
     fn opened(&mut self, conn: &mut Connection, el: &mut EventLoop) {
+        if matches!(self.role, Role::Visitor) {
+            conn.start_timer(el, self.hub.settings.handshake_within, DECIDE);
+        }
         if matches!(self.role, Role::Applicant(_)) {
             let decided = self.decide(conn, el).and_then(|()| self.run(conn, el));
             if let Err(error) = decided {
@@ -624,8 +633,13 @@ impl Handler for RtmpConnection {
         self.say(conn);
     }
 
-    fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, _: u32) {
-        if let Role::Publisher(publishing) = &mut self.role {
+    fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, key: u32) {
+        if key == DECIDE {
+            // However much it says meanwhile.
+            if matches!(self.role, Role::Visitor) && self.why.is_none() {
+                conn.close_because(CloseReason::Idle(self.hub.settings.handshake_within));
+            }
+        } else if let Role::Publisher(publishing) = &mut self.role {
             conn.read_now();
             publishing.is_due = true;
             // Also if nothing more has come.

@@ -65,7 +65,7 @@ impl Index {
     }
 
     /// How many packets there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.packets.len()
     }
 
@@ -156,7 +156,7 @@ mod tests {
             let starts: Vec<u64> = lens.iter().scan(0, |at, len| { *at += len; Some(*at - len) }).collect();
             let kept: Vec<(usize, u64)> =
                 starts.iter().copied().enumerate().filter(|(_, at)| *at >= forget).collect();
-            prop_assert_eq!(index.len(), kept.len());
+            prop_assert_eq!(index.count(), kept.len());
             prop_assert_eq!(index.tail(), kept.first().map_or(head, |(_, at)| *at));
             prop_assert_eq!(
                 index.boundary(at),

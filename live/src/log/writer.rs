@@ -292,7 +292,7 @@ mod tests {
         assert!(writer.kept() <= BOUNDS.bytes);
         hold.set_needed(u64::MAX);
         write(&mut writer, 400, 1000);
-        assert_eq!(writer.index().len(), 1);
+        assert_eq!(writer.index().count(), 1);
     }
 
     #[test]
