@@ -216,7 +216,7 @@ impl Stream {
             publisher.heard = now;
         }
         if frame.kind == FrameKind::Config {
-            return self.config(frame, now);
+            return self.config(frame);
         }
         self.check(&frame)?;
         self.counters.frames_in.add(1);
@@ -260,7 +260,7 @@ impl Stream {
 
     /// A configuration, or metadata: for who joins, and in band for those who play where it differs
     /// from what they have.
-    fn config(&mut self, mut frame: Frame, now: Instant) -> Result<(), BadMedia> {
+    fn config(&mut self, mut frame: Frame) -> Result<(), BadMedia> {
         let info = match frame.track {
             Track::Data => None,
             _ => Some((frame.codec, Info::from_config(frame.codec, &frame.payload)?)),
@@ -298,7 +298,8 @@ impl Stream {
             self.set_configs(configs);
         }
         if !is_told {
-            self.place(&mut frame, now);
+            frame.dts = self.timeline.now(frame.track);
+            frame.pts = frame.dts;
             self.append(&frame, false);
         }
         Ok(())

@@ -84,6 +84,17 @@ impl Timeline {
         Time(out)
     }
 
+    /// The stream's time for what has no time of its own: a configuration, whose date publishers often
+    /// leave at 0. It belongs to the next frame of its track.
+    pub fn now(&self, track: Track) -> Time {
+        let clock = match track {
+            Track::Audio => &self.audio,
+            Track::Video => &self.video,
+            Track::Data => &self.data,
+        };
+        Time(if clock.last.is_some() { clock.out } else { self.newest })
+    }
+
     /// Another publisher goes on with the stream: its clock has nothing to do with the last one's.
     pub fn change_publisher(&mut self) {
         for clock in [&mut self.audio, &mut self.video, &mut self.data] {

@@ -140,8 +140,10 @@ impl Writer {
         let entry = self.index.newest_entry(0).map_or(self.index.tail(), |packet| packet.at);
         let needed = self.readers.iter().map(|reader| reader.hold.needed()).min();
         let needed = needed.unwrap_or(u64::MAX).max(self.index.begin_of_last(self.bounds.span));
+        // Who stands inside a packet needs all of it: where it begins says that it is there.
+        let needed = self.index.packet_around(needed).map_or(self.index.tail(), |packet| packet.at);
         let bound = self.index.head().saturating_sub(self.bounds.bytes);
-        let tail = self.index.boundary(entry.min(needed).max(bound));
+        let tail = entry.min(needed).max(self.index.boundary(bound));
         if tail <= self.tail {
             return self.release();
         }
@@ -293,6 +295,20 @@ mod tests {
         hold.set_needed(u64::MAX);
         write(&mut writer, 400, 1000);
         assert_eq!(writer.index().count(), 1);
+    }
+
+    #[test]
+    fn a_player_inside_a_packet_keeps_the_whole_of_it() {
+        let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        let (reader, hold) = reader(0);
+        writer.open(reader, true);
+        let second = write(&mut writer, 0, 1000).head;
+        write(&mut writer, 1, 1000);
+        hold.set_needed(second + 10);
+        for i in 2..50 {
+            write(&mut writer, i, 1000);
+        }
+        assert_eq!(writer.index().tail(), second);
     }
 
     #[test]
