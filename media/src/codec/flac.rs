@@ -25,7 +25,8 @@ impl Config {
     /// # Errors
     /// It ends too early, is another block, or has a rate of 0.
     pub fn parse(record: &[u8]) -> Result<Self, CodecError> {
-        let bare = record.len() == STREAM_INFO;
+        // A STREAMINFO begins with the shortest block's length, so not with zeros; what does is cut off.
+        let bare = record.len() == STREAM_INFO && !record.starts_with(&[0; 2]);
         let record = match record.strip_prefix(MARKER) {
             Some(record) => record,
             None if bare => record,
@@ -70,8 +71,11 @@ mod tests {
         assert_eq!(Config::parse(&file[4..]), Ok(config));
         assert_eq!(Config::parse(&file[8..]), Ok(config));
         assert_eq!(Config::parse(&[&[0; 4], &file[4..]].concat()), Ok(config));
-        for cut in 0..file.len() {
-            assert!(Config::parse(&file[..cut]).is_err());
+        let boxed = [&[0; 4], &file[4..]].concat();
+        for record in [&file, &file[4..], &file[8..], &boxed] {
+            for cut in 0..record.len() {
+                assert!(Config::parse(&record[..cut]).is_err(), "{} cut at {cut}", record.len());
+            }
         }
         assert_eq!(
             Config::parse(b"fLaC\x84\0\0\x22").unwrap_err().to_string(),
