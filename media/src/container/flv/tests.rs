@@ -200,7 +200,7 @@ fn a_declared_length_takes_no_memory() {
         demuxer.receive(&[0x17; 100]).unwrap();
         assert_eq!(demuxer.next_frame(), Ok(None));
     }
-    assert!(demuxer.held() < 64 * 1024);
+    assert!(demuxer.capacity() < 64 * 1024);
     // What is passed over is not held.
     let mut demuxer = Demuxer::new();
     demuxer.receive(&file_header(true, true)).unwrap();
@@ -209,7 +209,7 @@ fn a_declared_length_takes_no_memory() {
         assert_eq!(demuxer.next_frame(), Ok(None));
         demuxer.receive(&[0; 1000]).unwrap();
     }
-    assert!(demuxer.held() < 4 * 1024);
+    assert!(demuxer.capacity() < 4 * 1024);
 }
 
 #[test]
