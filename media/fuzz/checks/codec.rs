@@ -85,7 +85,7 @@ fn units(payload: &[u8], length_size: u8, nals: Nals<'_>, contents: Result<Conte
             let bytes: usize = units.iter().map(|unit| unit.len()).sum();
             let lengths = payload.len() - bytes;
             let size = usize::from(length_size);
-            assert!(lengths >= units.len() * size && (size == 0 || lengths % size == 0));
+            assert!(lengths >= units.len() * size && lengths.is_multiple_of(size));
         }
     }
 }

@@ -213,6 +213,23 @@ fn a_declared_length_takes_no_memory() {
 }
 
 #[test]
+fn a_nal_length_past_its_tag_does_not_reach_the_next() {
+    let mut file = file_header(false, true).to_vec();
+    for unit in [&[0, 0, 0, 100, 0x65, 1][..], &[0, 0, 0, 2, 0x41, 1]] {
+        let body = [&[0x17, 1, 0, 0, 0], unit].concat();
+        file.extend(tag_header(Track::Video, body.len(), 0));
+        file.extend([&body[..], &[0; 4]].concat());
+    }
+    let frames = demux(&file, usize::MAX).unwrap();
+    let contents: Vec<_> =
+        frames.iter().map(|frame| crate::codec::avc::contents(&frame.payload, 4)).collect();
+    let error = contents[0].unwrap_err().to_string();
+    assert_eq!(error, "sender's AVC payload, in a NAL unit by its length, ends too early");
+    assert!(contents[1].is_ok_and(|contents| contents.picture && !contents.key));
+    assert_eq!(frames.len(), 2);
+}
+
+#[test]
 fn a_prelude_is_header_metadata_and_configurations() {
     let frames = demux(file("avc_aac"), usize::MAX).unwrap();
     let configs: Vec<&Frame> = frames.iter().filter(|f| f.kind == FrameKind::Config).collect();
