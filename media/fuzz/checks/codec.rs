@@ -173,7 +173,13 @@ pub fn opus(data: &[u8]) {
 }
 
 pub fn flac(data: &[u8]) {
-    record(Codec::Flac, data, flac::Config::parse(data).map(|config| config.info()));
+    let config = flac::Config::parse(data);
+    record(Codec::Flac, data, config.map(|config| config.info()));
+    // Whatever it is wrapped in, nothing of it may be missing.
+    if config.is_ok() {
+        let parts = (0..data.len().min(100)).map(|cut| flac::Config::parse(&data[..cut]));
+        assert!(parts.filter(Result::is_ok).all(|part| part == config));
+    }
 }
 
 pub fn mp3(data: &[u8]) {
