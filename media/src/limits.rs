@@ -46,6 +46,9 @@ pub const AMF3_REFERENCES: usize = 1024;
 
 /// Pixels of a picture's side; more than any level of any codec allows. Nothing is allocated by it.
 pub const CODEC_PICTURE_SIDE: u32 = 65_536;
+/// Parameter sets of one record. The standards allow some hundred; a record of nothing but empty ones would
+/// cost eight times its length.
+pub const CODEC_PARAMETER_SETS: usize = 1024;
 /// Pictures a second that are believed: some encoders write the ticks of their clock there.
 pub const CODEC_FRAME_RATE: f64 = 480.0;
 

@@ -25,7 +25,7 @@ impl Config {
     /// # Errors
     /// It ends too early, is another block, or has a rate of 0.
     pub fn parse(record: &[u8]) -> Result<Self, CodecError> {
-        let bare = record.len() == STREAM_INFO;
+        let bare = record.len() == STREAM_INFO && begins_with_blocks(record);
         let record = match record.strip_prefix(MARKER) {
             Some(record) => record,
             None if bare => record,
@@ -56,6 +56,14 @@ impl Config {
     }
 }
 
+/// Whether this may be a bare STREAMINFO, which begins with the lengths of the shortest and the longest
+/// block. A wrapped one that is cut to the same length begins with others.
+fn begins_with_blocks(record: &[u8]) -> bool {
+    let Some([a, b, c, d]) = record.first_chunk() else { return false };
+    let (shortest, longest) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+    16 <= shortest && shortest <= longest
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -70,8 +78,14 @@ mod tests {
         assert_eq!(Config::parse(&file[4..]), Ok(config));
         assert_eq!(Config::parse(&file[8..]), Ok(config));
         assert_eq!(Config::parse(&[&[0; 4], &file[4..]].concat()), Ok(config));
-        for cut in 0..file.len() {
-            assert!(Config::parse(&file[..cut]).is_err());
+        let boxed = [&[0; 4], &file[4..]].concat();
+        // The only block there is says that it is the last.
+        let last = [&[0x80], &file[5..]].concat();
+        for record in [&file, &file[4..], &file[8..], &boxed, &last] {
+            assert_eq!(Config::parse(record), Ok(config));
+            for cut in 0..record.len() {
+                assert!(Config::parse(&record[..cut]).is_err(), "{} cut at {cut}", record.len());
+            }
         }
         assert_eq!(
             Config::parse(b"fLaC\x84\0\0\x22").unwrap_err().to_string(),

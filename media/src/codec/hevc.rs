@@ -7,6 +7,7 @@ pub use sps::Sps;
 use super::Info;
 use super::bits::{BitReader, CodecError, Fault};
 use super::nal::{Contents, Nals};
+use crate::limits::CODEC_PARAMETER_SETS;
 use std::fmt::Write;
 
 const CODEC: &str = "HEVC";
@@ -115,12 +116,16 @@ impl<'a> Config<'a> {
             for _ in 0..bits.read(16)? {
                 let length = bits.read(16)?;
                 let unit = bits.bytes(length as usize)?;
-                match kind {
-                    VPS => vps.push(unit),
-                    SPS => sps.push(unit),
-                    PPS => pps.push(unit),
-                    _ => {}
-                }
+                let sets = match kind {
+                    VPS => &mut vps,
+                    SPS => &mut sps,
+                    PPS => &mut pps,
+                    _ => continue,
+                };
+                sets.push(unit);
+                let count = sets.len();
+                let few = count <= CODEC_PARAMETER_SETS;
+                bits.check(few, "parameter sets of a kind", count as u32, "at most 1024")?;
             }
         }
         let first = sps.first().ok_or_else(|| bits.error(Fault::Missing("SPS")))?;
@@ -231,6 +236,16 @@ mod tests {
         assert_eq!(
             Config::parse(&none).unwrap_err().to_string(),
             "sender's HEVC configuration record has no SPS"
+        );
+    }
+
+    #[test]
+    fn a_record_of_empty_sets_ends() {
+        let record = hex(HEVC_MAIN);
+        let many = [&record[..22], &[1, PPS as u8, 0xff, 0xff], &[0; 2 * 0xffff]].concat();
+        assert_eq!(
+            Config::parse(&many).unwrap_err().to_string(),
+            "sender's HEVC configuration record has parameter sets of a kind 1025, expected at most 1024"
         );
     }
 

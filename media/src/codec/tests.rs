@@ -151,6 +151,16 @@ fn records_cut_at_any_byte_are_errors_or_say_no_more_than_the_whole() {
 }
 
 #[test]
+fn telephone_sound_is_known_by_its_name() {
+    for (codec, name) in [(Codec::G711A, "alaw"), (Codec::G711U, "ulaw")] {
+        let info = Info { sample_rate: Some(8000), channels: Some(1), ..Info::named(name) };
+        assert_eq!(Info::of(codec), info);
+        assert_eq!(Info::from_config(codec, b"?"), Ok(info.clone()));
+        assert_eq!(Info::from_frame(codec, b"?"), Ok(info));
+    }
+}
+
+#[test]
 fn every_codec_has_a_name_or_nobody_agreed_on_one() {
     for codec in ALL {
         let named = !Info::of(codec).codec_string.is_empty();

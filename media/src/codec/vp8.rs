@@ -16,7 +16,7 @@ impl Header {
     /// Reads the header of a frame.
     ///
     /// # Errors
-    /// It ends too early, or a keyframe lacks its start code.
+    /// It ends too early, or a keyframe lacks its start code or a picture.
     pub fn parse(payload: &[u8]) -> Result<Self, CodecError> {
         let mut bits = BitReader::new("VP8", "frame header", payload);
         let delta = bits.read(24)? & 0x01_0000 != 0;
@@ -28,6 +28,8 @@ impl Header {
         // The upper two bits scale the picture up, which no player does.
         let width = u32::from((bits.read(16)? as u16).swap_bytes()) & 0x3fff;
         let height = u32::from((bits.read(16)? as u16).swap_bytes()) & 0x3fff;
+        bits.check(width > 0, "width", width, "1 or more")?;
+        bits.check(height > 0, "height", height, "1 or more")?;
         Ok(Self { size: Some((width, height)) })
     }
 
@@ -61,5 +63,10 @@ mod tests {
             assert!(Header::parse(&key[..cut]).is_err());
         }
         assert!(Header::parse(&[0x50, 0x42, 0, 0x9d, 1, 0x2b, 0, 0, 0, 0]).is_err());
+        // Scaled up, and still nothing.
+        assert_eq!(
+            Header::parse(&[0x50, 0x42, 0, 0x9d, 1, 0x2a, 1, 0, 0, 0x40]).unwrap_err().to_string(),
+            "sender's VP8 frame header has height 0, expected 1 or more"
+        );
     }
 }

@@ -61,6 +61,8 @@ impl Sps {
         let progressive = bits.flag()?;
         bits.skip(if progressive { 1 } else { 2 })?;
         let fields = if progressive { 1 } else { 2 };
+        let field = "pic_height_in_map_units_minus1";
+        bits.check(rows * fields <= max + 1, field, rows - 1, "0 to 2047 where there are fields")?;
         let (mut width, mut height) = (columns * 16, rows * 16 * fields);
         if bits.flag()? {
             let unit_x = if planes || !matches!(chroma, 1 | 2) { 1 } else { 2 };
@@ -254,6 +256,13 @@ mod tests {
             bits.ue(0).ue(2).ue(1).put(1, 0).ue(u32::MAX - 1).ue(3).put(8, 0xff);
         });
         assert!(Sps::parse(&sps).unwrap_err().to_string().contains("pic_width_in_mbs_minus1"));
+        // The same rows, once for a picture and once for each of its fields.
+        for (progressive, fits) in [(1, true), (0, false)] {
+            let sps = high(66, |bits| {
+                bits.ue(0).ue(2).ue(1).put(1, 0).ue(3).ue(2048).put(1, progressive).put(4, 0);
+            });
+            assert_eq!(Sps::parse(&sps).is_ok(), fits);
+        }
         let sps = high(66, |bits| {
             bits.ue(0).ue(2).ue(1).put(1, 0).ue(3).ue(3).put(2, 0b11);
             bits.put(1, 1).ue(u32::MAX - 1).ue(u32::MAX - 1).ue(0).ue(0).put(1, 0);

@@ -132,8 +132,14 @@ impl Demuxer {
         self.other_tracks
     }
 
+    /// Bytes of the sender that are kept: of the tag that has begun, and of frames not taken.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.buffer.capacity()
     }
 

@@ -24,7 +24,7 @@ pub struct Around {
 }
 
 impl Around {
-    /// Around a frame, if FLV has words for it: it has none for the end of classic sound.
+    /// Around a frame, if FLV has words for it: see [`Header::of`].
     ///
     /// # Errors
     /// The frame is too long.

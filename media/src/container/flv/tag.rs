@@ -178,7 +178,8 @@ pub fn parse(body: Bytes, track: Track, time_ms: i64) -> Result<Parsed, TagError
 }
 
 fn script(mut body: Bytes, time: Time) -> Parsed {
-    if body.starts_with(SET_DATA_FRAME) {
+    // Relays that publish on may have put it there once more.
+    while body.starts_with(SET_DATA_FRAME) {
         drop(body.split_to(SET_DATA_FRAME.len()));
     }
     let kind = if body.starts_with(ON_META_DATA) { FrameKind::Config } else { FrameKind::Key };
@@ -246,12 +247,14 @@ fn one(
     payload: Bytes,
 ) -> Parsed {
     let ends = kind == FrameKind::End;
+    // Only pictures are shown, so nothing else has a time of its own for that.
+    let shown = !ends && kind != FrameKind::Config;
     let frame = Frame {
         track,
         codec,
         kind,
         dts,
-        pts: if ends { dts } else { dts.plus(i64::from(composition_ms) * 1000) },
+        pts: if shown { dts.plus(i64::from(composition_ms) * 1000) } else { dts },
         payload: if ends { Bytes::new() } else { payload },
     };
     let says_something = ends || !frame.payload.is_empty();

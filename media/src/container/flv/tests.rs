@@ -200,7 +200,7 @@ fn a_declared_length_takes_no_memory() {
         demuxer.receive(&[0x17; 100]).unwrap();
         assert_eq!(demuxer.next_frame(), Ok(None));
     }
-    assert!(demuxer.held() < 64 * 1024);
+    assert!(demuxer.capacity() < 64 * 1024);
     // What is passed over is not held.
     let mut demuxer = Demuxer::new();
     demuxer.receive(&file_header(true, true)).unwrap();
@@ -209,7 +209,24 @@ fn a_declared_length_takes_no_memory() {
         assert_eq!(demuxer.next_frame(), Ok(None));
         demuxer.receive(&[0; 1000]).unwrap();
     }
-    assert!(demuxer.held() < 4 * 1024);
+    assert!(demuxer.capacity() < 4 * 1024);
+}
+
+#[test]
+fn a_nal_length_past_its_tag_does_not_reach_the_next() {
+    let mut file = file_header(false, true).to_vec();
+    for unit in [&[0, 0, 0, 100, 0x65, 1][..], &[0, 0, 0, 2, 0x41, 1]] {
+        let body = [&[0x17, 1, 0, 0, 0], unit].concat();
+        file.extend(tag_header(Track::Video, body.len(), 0));
+        file.extend([&body[..], &[0; 4]].concat());
+    }
+    let frames = demux(&file, usize::MAX).unwrap();
+    let contents: Vec<_> =
+        frames.iter().map(|frame| crate::codec::avc::contents(&frame.payload, 4)).collect();
+    let error = contents[0].unwrap_err().to_string();
+    assert_eq!(error, "sender's AVC payload, in a NAL unit by its length, ends too early");
+    assert!(contents[1].is_ok_and(|contents| contents.picture && !contents.key));
+    assert_eq!(frames.len(), 2);
 }
 
 #[test]

@@ -19,6 +19,9 @@
 use super::amf0::{self, AmfError, Object, Value};
 use crate::limits::AMF3_REFERENCES;
 
+/// What the copy of a member's name costs beside its letters.
+const MEMBER: usize = 32;
+
 /// A class: what its objects bring, and in which order.
 #[derive(Clone, Default)]
 struct Class {
@@ -114,7 +117,8 @@ impl<'a> Reader<'a> {
             let class = known
                 .cloned()
                 .ok_or(AmfError::Amf3("a reference to a class it did not describe"))?;
-            self.spend_copy(class.members.iter().map(String::len).sum())?;
+            let members: usize = class.members.iter().map(|name| name.len() + MEMBER).sum();
+            self.spend_copy(class.name.len() + members)?;
             class
         } else if flags & 2 != 0 {
             return Err(AmfError::Amf3("an object of a class with its own notation"));

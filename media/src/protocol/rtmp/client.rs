@@ -289,7 +289,7 @@ impl ClientSession {
                 })?;
                 self.start(id as u32);
             }
-            ("_error", transaction::CONNECT | transaction::CREATE_STREAM | transaction::START) => {
+            ("_error", transaction) if Some(transaction) == self.awaited() => {
                 let (_, code, description) = info_of(command);
                 self.refuse(code, description);
             }
@@ -297,6 +297,16 @@ impl ClientSession {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The call whose answer is needed to go on.
+    fn awaited(&self) -> Option<f64> {
+        match self.step {
+            Step::Connecting => Some(transaction::CONNECT),
+            Step::Creating => Some(transaction::CREATE_STREAM),
+            Step::Starting => Some(transaction::START),
+            Step::Handshake | Step::Started | Step::Over => None,
+        }
     }
 
     fn connected(&mut self, command: &Command) {

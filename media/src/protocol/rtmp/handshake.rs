@@ -33,10 +33,10 @@ const CLIENT_VERSION: [u8; 4] = [10, 0, 32, 2];
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum HandshakeError {
     /// A browser, a probe, or an encoder with the wrong port.
-    #[error("peer sent an HTTP request where an RTMP handshake was expected")]
+    #[error("peer speaks HTTP where an RTMP handshake was expected")]
     HttpRequest,
     /// RTMPS towards a port without TLS.
-    #[error("peer sent a TLS ClientHello where a plain RTMP handshake was expected")]
+    #[error("peer speaks TLS where a plain RTMP handshake was expected")]
     TlsClientHello,
     /// A stream without a protocol.
     #[error("peer sent an FLV file where an RTMP handshake was expected")]
@@ -48,10 +48,10 @@ pub enum HandshakeError {
     #[error("peer sent {0:#04x} where an RTMP handshake of version 3 was expected")]
     Version(u8),
     /// The port belongs to a web server.
-    #[error("server answered in HTTP where an RTMP handshake was expected")]
+    #[error("server speaks HTTP where an RTMP handshake was expected")]
     HttpAnswer,
     /// The port speaks TLS only.
-    #[error("server answered in TLS where a plain RTMP handshake was expected")]
+    #[error("server speaks TLS where a plain RTMP handshake was expected")]
     TlsAnswer,
 }
 

@@ -82,6 +82,7 @@ pub struct ServerSession {
     question: Option<Box<Question>>,
     decides_connect: bool,
     connected: bool,
+    rejected: bool,
     can_reconnect: bool,
     streams: Vec<MessageStream>,
     ignored: u64,
@@ -101,6 +102,7 @@ impl ServerSession {
             question: None,
             decides_connect: false,
             connected: false,
+            rejected: false,
             can_reconnect: false,
             streams: Vec::new(),
             ignored: 0,
@@ -178,15 +180,14 @@ impl ServerSession {
         }
     }
 
-    /// Lets the client not connect.
+    /// Lets the client not connect. Whatever else it says is ignored, whether it said so at once or later.
     pub fn reject_connect(&mut self, description: &str) -> Result<(), Error> {
         if let Question::Connect { transaction, .. } = self.decided("connect")? {
             let info = status::info(Level::Error, code::CONNECT_REJECTED, description);
             self.answer("_error", transaction, Value::Null, info.into());
+            self.rejected = true;
         }
-        self.waiting.clear();
-        self.waiting_cost = 0;
-        Ok(())
+        self.resume()
     }
 
     /// Lets the client publish.

@@ -1,6 +1,7 @@
 //! Whole sessions: against each other, against recorded and made-up clients, against the ill-willed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod client;
 mod fuzz;
 mod hostile;
 mod made_up;

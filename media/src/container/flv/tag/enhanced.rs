@@ -1,6 +1,6 @@
 //! Bodies as Enhanced RTMP (version 2) has them.
 
-use super::{FOURCCS, FourCc, Parsed, Rest, TagError, TrackName, frame_type, one, picture};
+use super::{FOURCCS, FourCc, Parsed, Rest, TagError, TrackName, frame_type, one, picture, script};
 use crate::frame::{Codec, FrameKind, Time, Track};
 use crate::limits::FLV_MOD_EX;
 use bytes::Bytes;
@@ -152,7 +152,7 @@ fn track(
         }
         Packet::CodedFramesX => one(track, codec, kind, time, 0, rest.bytes),
         // Colours of the picture, as a script message is: a name and a value.
-        Packet::Metadata => one(Track::Data, Codec::Amf0, FrameKind::Key, time, 0, rest.bytes),
+        Packet::Metadata => script(rest.bytes, time),
         Packet::Mpeg2TsSequenceStart => {
             let record = descriptor(codec, &rest.bytes).ok_or(TagError::Descriptor)?;
             one(track, codec, FrameKind::Config, time, 0, record)

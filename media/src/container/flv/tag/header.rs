@@ -16,8 +16,8 @@ impl Header {
     pub const MAX: usize = 8;
 
     /// The header of a frame: classic where there is a number for the codec, as more players know that,
-    /// enhanced elsewhere. There is none for the end of classic sound, which cannot be said, nor for a codec on
-    /// a track that isn't its own.
+    /// enhanced elsewhere. There is none for what classic sound cannot say, its end and a configuration where
+    /// the codec has none, nor for a codec on a track that isn't its own.
     ///
     /// Times finer than a millisecond are cut off.
     #[must_use]
@@ -78,13 +78,16 @@ impl Header {
     }
 
     fn audio(&mut self, frame: &Frame) -> Option<()> {
-        let ends = frame.kind == FrameKind::End;
+        match (frame.codec, frame.kind) {
+            (Codec::Aac, FrameKind::End) => return None,
+            // A player would take it for sound.
+            (
+                Codec::Mp3 | Codec::G711A | Codec::G711U | Codec::OtherAudio(_),
+                FrameKind::End | FrameKind::Config,
+            ) => return None,
+            _ => {}
+        }
         match frame.codec {
-            Codec::Aac | Codec::Mp3 | Codec::G711A | Codec::G711U | Codec::OtherAudio(_)
-                if ends =>
-            {
-                return None;
-            }
             // For AAC the flags are always these; the configuration record says the truth.
             Codec::Aac => {
                 let config = frame.kind == FrameKind::Config;

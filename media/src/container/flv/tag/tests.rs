@@ -39,6 +39,8 @@ fn classic_pictures() {
     assert_eq!(video(&[0x37, 1, 0, 0, 0, 9]), (Codec::Avc, Disposable, 0, 0, vec![9]));
     assert_eq!(video(&[0x47, 1, 0, 0, 0, 9]).1, Key);
     assert_eq!(video(&[0x17, 2, 0, 0, 0]), (Codec::Avc, End, 0, 0, vec![]));
+    // A configuration is not shown, so its composition time says nothing.
+    assert_eq!(video(&[0x17, 0, 0, 0, 9, 1]), (Codec::Avc, Config, 0, 0, vec![1]));
     assert_eq!(video(&[0x1c, 0, 0, 0, 0, 1]), (Codec::Hevc, Config, 0, 0, vec![1]));
     assert_eq!(video(&[0x2c, 1, 0, 0, 1, 9]), (Codec::Hevc, Delta, 0, 1000, vec![9]));
     assert_eq!(video(&[0x32, 7, 8]), (Codec::OtherVideo(2), Disposable, 0, 0, vec![7, 8]));
@@ -110,6 +112,8 @@ fn enhanced_pictures() {
     );
     assert!(crate::codec::av1::Config::parse(&record).is_ok());
     // Colours come as a script message, even with the frame type of commands.
+    let metadata = frame(Track::Video, &enhanced(0x94, b"hvc1", b"\x02\0\x0aonMetaData\x05"));
+    assert_eq!((metadata.track, metadata.kind), (Track::Data, Config));
     let colours = b"\x02\0\x09colorInfo\x05";
     for first in [0x94, 0xd4] {
         let frame = frame(Track::Video, &enhanced(first, b"hvc1", colours));
@@ -180,7 +184,8 @@ fn the_first_track_is_taken_and_others_counted() {
 fn script_messages() {
     let plain = b"\x02\0\x0aonMetaData\x08\0\0\0\0\0\0\x09";
     let sent = [SET_DATA_FRAME, plain].concat();
-    for body in [&plain[..], &sent] {
+    let sent_twice = [SET_DATA_FRAME, &sent].concat();
+    for body in [&plain[..], &sent, &sent_twice] {
         let frame = frame(Track::Data, body);
         assert_eq!((frame.codec, frame.kind), (Codec::Amf0, Config));
         assert_eq!(&frame.payload[..], plain);
@@ -235,6 +240,20 @@ fn headers_of_sound_say_what_its_bytes_say() {
     assert_eq!(first(Codec::Mp3, b"?"), [0x2f]);
     assert_eq!(first(Codec::G711A, b"?"), [0x72]);
     assert_eq!(first(Codec::Opus, b"?"), *b"\x91Opus");
+}
+
+#[test]
+fn what_classic_sound_cannot_say_has_no_header() {
+    let of = |codec, kind| {
+        let (dts, pts, payload) = (Time(0), Time(0), Bytes::from_static(b"?"));
+        Header::of(&Frame { track: Track::Audio, codec, kind, dts, pts, payload })
+    };
+    for codec in [Codec::Mp3, Codec::G711A, Codec::G711U, Codec::OtherAudio(0xb6)] {
+        assert!(of(codec, Key).is_some());
+        assert_eq!((of(codec, Config), of(codec, End)), (None, None), "{codec:?}");
+    }
+    assert!(of(Codec::Aac, Config).is_some() && of(Codec::Aac, End).is_none());
+    assert!(of(Codec::Opus, Config).is_some() && of(Codec::Opus, End).is_some());
 }
 
 /// Frames as parsers make them, on whole milliseconds.

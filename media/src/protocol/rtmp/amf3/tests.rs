@@ -63,6 +63,13 @@ fn limits_hold() {
     let long = [b"\x09\xff\xff\xff\xff\x01\x06\x83\xfe\x01".as_slice(), &[b'x'; 32_640]].concat();
     let copies = [long, b"\x06\x00".repeat(1000)].concat();
     assert_eq!(one(&copies), Err(AmfError::Count));
+    // Likewise a class with a long name, and one of many members without any.
+    let long = [b"\x09\xff\xff\xff\xff\x01\x0a\x03\x83\xfe\x01", &[b'C'; 32_640][..]].concat();
+    let copies = [long, b"\x0a\x01".repeat(1000)].concat();
+    assert_eq!(one(&copies), Err(AmfError::Count));
+    let many = [b"\x09\xff\xff\xff\xff\x01\x0a\xfe\x03", &[1; 1 + 1008][..], &[1; 1008]].concat();
+    let copies = [many, [b"\x0a\x01", &[1; 1008][..]].concat().repeat(8)].concat();
+    assert_eq!(one(&copies), Err(AmfError::Count));
 }
 
 proptest! {

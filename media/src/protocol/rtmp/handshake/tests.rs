@@ -110,9 +110,19 @@ fn others_are_told_apart_by_the_first_byte() {
     }
     assert_eq!(
         HandshakeError::HttpRequest.to_string(),
-        "peer sent an HTTP request where an RTMP handshake was expected"
+        "peer speaks HTTP where an RTMP handshake was expected"
     );
-    let mut client = ClientHandshake::new(Form::Simple, 1);
-    let answer = client.receive(&mut &b"HTTP/1.1 400"[..], &mut Vec::new());
-    assert_eq!(answer.unwrap_err(), HandshakeError::HttpAnswer);
+    assert_eq!(
+        HandshakeError::TlsClientHello.to_string(),
+        "peer speaks TLS where a plain RTMP handshake was expected"
+    );
+    for (bytes, error) in [
+        (&b"HTTP/1.1 400"[..], HandshakeError::HttpAnswer),
+        // An alert, as who expects a ClientHello gives.
+        (b"\x15\x03\x01\0\x02\x02\x46", HandshakeError::TlsAnswer),
+    ] {
+        let mut client = ClientHandshake::new(Form::Simple, 1);
+        let answer = client.receive(&mut &bytes[..], &mut Vec::new());
+        assert_eq!(answer.unwrap_err(), error);
+    }
 }

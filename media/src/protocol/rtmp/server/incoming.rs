@@ -12,6 +12,10 @@ use bytes::Bytes;
 
 impl ServerSession {
     pub(super) fn process(&mut self, raw: RawMessage) -> Result<(), Error> {
+        if self.rejected {
+            self.ignored += 1;
+            return Ok(());
+        }
         match raw.kind {
             kind::AUDIO | kind::VIDEO | kind::DATA | kind::DATA_AMF3 => self.media(raw),
             kind::AGGREGATE => {

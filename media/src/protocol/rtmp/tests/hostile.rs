@@ -3,6 +3,7 @@
 use super::super::chunk::ChunkError;
 use super::super::handshake::HandshakeError;
 use super::super::message::MessageError;
+use super::super::server::PlayStart;
 use super::*;
 use crate::limits::{
     RTMP_CHUNK_STREAMS, RTMP_HELD, RTMP_MESSAGE_AT_FIRST, RTMP_MESSAGE_STREAMS, RTMP_NAME,
@@ -36,8 +37,8 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         opened = opened.command(0, "createStream", vec![]);
     }
     vec![
-        ("HTTP", b"GET /live/a.flv HTTP/1.1\r\n\r\n".to_vec(), "HTTP request"),
-        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00".to_vec(), "TLS ClientHello"),
+        ("HTTP", b"GET /live/a.flv HTTP/1.1\r\n\r\n".to_vec(), "peer speaks HTTP"),
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00".to_vec(), "peer speaks TLS"),
         ("RTMPE", vec![6], "encrypted"),
         ("noise", vec![0xff; 100], "0xff where an RTMP handshake"),
         ("chunk size 0", control(1, &[0; 4]), "chunk size of 0"),
@@ -228,6 +229,86 @@ fn a_chunk_size_of_one_is_slow_and_right() {
     let (served, result) = Served::of(&script.bytes, 777);
     result.unwrap();
     assert_eq!(served.media(), [(Track::Video, 0, [7; 5000].as_slice())]);
+}
+
+#[test]
+fn arguments_of_other_types_are_read_as_what_is_usual() {
+    let odd = || Value::from(Object::default().with("x", 1.0));
+    let script = Script::new()
+        .call(
+            0,
+            "connect",
+            1.0,
+            Object::default().with("app", 5.0).with("tcUrl", true).into(),
+            vec![],
+        )
+        .call(0, "createStream", 2.0, "text".into(), vec![odd()])
+        .command(1, "publish", vec!["cam".into(), 7.0.into()])
+        .command(0, "FCUnpublish", vec![1.0.into()])
+        .command(1, "play", vec!["cam".into(), "x".into(), odd(), Value::Null])
+        .command(1, "pause", vec![odd(), "x".into()])
+        .command(1, "seek", vec![true.into()])
+        .command(1, "receiveAudio", vec!["x".into()])
+        .command(0, "getStreamLength", vec![odd()])
+        .command(1, "deleteStream", vec!["x".into()]);
+    for piece in [1, usize::MAX] {
+        let (served, result) = Served::of(&script.bytes, piece);
+        result.unwrap();
+        let Event::Connect(connect) = &served.events[0] else { panic!() };
+        assert_eq!((connect.app.name.as_str(), connect.tc_url.as_str()), ("", ""));
+        let Event::Play(play) = &served.events[3] else { panic!("{:?}", served.events) };
+        assert_eq!((play.start, play.duration, play.reset), (PlayStart::Any, None, true));
+        assert_eq!(
+            served.events[4..],
+            [
+                Event::Pause { message_stream: 1, paused: true, position_ms: 0.0 },
+                Event::Seek { message_stream: 1, position_ms: 0.0 },
+                Event::Receive { message_stream: 1, track: Track::Audio, wanted: true },
+                Event::Stop { message_stream: 1 },
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_message_its_sender_gave_up_is_forgotten() {
+    let begun = [4, 0, 0, 0, 0, 1, 0, 9, 1, 0, 0, 0];
+    let script = Script::publishing()
+        .raw(&begun)
+        .raw(&[1; 128])
+        .say(0, 0, &Message::Abort(4))
+        .say(0, 0, &Message::Abort(77))
+        .raw(&begun)
+        .raw(&[2; 128])
+        .raw(&[0xc4])
+        .raw(&[2; 128]);
+    for piece in [1, 100, usize::MAX] {
+        let (served, result) = Served::of(&script.bytes, piece);
+        result.unwrap();
+        assert_eq!(served.media(), [(Track::Video, 0, [2; 256].as_slice())]);
+        assert_eq!(served.session.held(), 0);
+    }
+}
+
+#[test]
+fn events_of_the_user_change_nothing() {
+    use super::super::message::UserControl;
+    let event = |event| Message::UserControl(event);
+    let script = Script::publishing()
+        .say(0, 0, &event(UserControl::StreamBegin(1)))
+        .say(0, 0, &event(UserControl::StreamEof(1)))
+        .say(0, 0, &event(UserControl::StreamDry(9)))
+        .say(0, 0, &event(UserControl::SetBufferLength { message_stream: 1, millis: u32::MAX }))
+        .say(0, 0, &event(UserControl::StreamIsRecorded(1)))
+        .say(0, 0, &event(UserControl::Other(31)))
+        .say(0, 0, &event(UserControl::PingRequest(7)))
+        .audio(0, b"a");
+    for piece in [1, usize::MAX] {
+        let (served, result) = Served::of(&script.bytes, piece);
+        result.unwrap();
+        assert_eq!((served.events.len(), served.media().len()), (3, 1));
+        assert_eq!(served.answers().last().unwrap(), "UserControl(PingResponse(7))");
+    }
 }
 
 #[test]

@@ -219,6 +219,24 @@ fn a_connect_can_be_rejected_and_accepted_later() {
 }
 
 #[test]
+fn what_follows_a_rejected_connect_is_ignored_at_once_and_later() {
+    let script = super::Script::connected().command(1, "play", vec!["cam".into()]);
+    for piece in [1, usize::MAX] {
+        let mut server = ServerSession::new(1).deciding_connects();
+        let mut events = 0;
+        for part in script.bytes.chunks(piece) {
+            server.receive(part).unwrap();
+            while let Some(event) = server.poll_event() {
+                assert!(matches!(event, Event::Connect(_)));
+                server.reject_connect("Not today.").unwrap();
+                events += 1;
+            }
+        }
+        assert_eq!((events, server.ignored(), server.held()), (1, 2, 0));
+    }
+}
+
+#[test]
 fn a_publisher_is_told_when_its_stream_is_taken_from_it() {
     let mut pair = Pair::new("rtmp://h/live/cam", PUBLISH, Form::Simple, 9);
     pair.settle(accept);
