@@ -79,15 +79,23 @@ impl Program {
     /// # Panics
     /// The program ends or is silent before it says that.
     pub fn wait_for(&self, words: &str) -> String {
+        self.lines_until(words).pop().expect("the last line has the words")
+    }
+
+    /// Waits for a line that contains `words` and returns it behind all lines before it.
+    ///
+    /// # Panics
+    /// As [`Program::wait_for`].
+    pub fn lines_until(&self, words: &str) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
-        let mut said = Vec::new();
-        loop {
+        let mut said: Vec<String> = Vec::new();
+        while !said.last().is_some_and(|line| line.contains(words)) {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(words) => return line,
                 Ok(line) => said.push(line),
                 Err(why) => panic!("waited for {words:?}, {why}; it said {said:#?}"),
             }
         }
+        said
     }
 
     /// Waits for the line in which a server tells its address.
@@ -95,8 +103,16 @@ impl Program {
     /// # Panics
     /// As [`Program::wait_for`].
     pub fn address(&self) -> SocketAddr {
-        let line = self.wait_for("127.0.0.1:");
-        let at = line.find("127.0.0.1:").expect("just found");
+        self.address_in("127.0.0.1:")
+    }
+
+    /// Waits for a line that contains `words`, and takes the address on this machine out of it.
+    ///
+    /// # Panics
+    /// As [`Program::wait_for`]; there is none.
+    pub fn address_in(&self, words: &str) -> SocketAddr {
+        let line = self.wait_for(words);
+        let at = line.find("127.0.0.1:").unwrap_or_else(|| panic!("{line:?} has no address"));
         let digits = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
         let text = &line[at..];
         let end = text.find(|c| !digits(c)).unwrap_or(text.len());

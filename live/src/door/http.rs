@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use network::http::{
-    Answered, Body, BodyWriter, Method, MethodSet, Reply, Request, ResponseWriter, RouteError,
-    ServerBuilder, StatusCode, Version, WriteError, safe_segments,
+    Answered, Body, BodyWriter, HttpError, Method, MethodSet, Reply, Request, ResponseWriter,
+    RouteError, ServerBuilder, StatusCode, Version, WriteError, safe_segments,
 };
-use network::http::{Failure, HttpError};
 use network::{CloseReason, Connection, EventLoop, Handler};
 
 use super::{Goodbye, Peer, ending, start_of, websocket};
@@ -87,11 +86,8 @@ fn media(hub: &Rc<Hub>, request: &Request<'_>, reply: Reply<'_>, el: &mut EventL
     let name = match stream_of(request.path()) {
         Ok(Some(name)) => name,
         Ok(None) => {
-            return reply.fail(Failure {
-                status: StatusCode::NOT_FOUND,
-                reason: "there is nothing at this path; streams are played at /APP/NAME.flv",
-                allow: MethodSet::EMPTY,
-            });
+            let text = "there is nothing at this path; streams are played at /APP/NAME.flv";
+            return fail(hub, reply, StatusCode::NOT_FOUND, text);
         }
         Err(error) => {
             hub.counters.ended(Reason::BadName);
