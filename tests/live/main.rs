@@ -14,6 +14,7 @@ mod http_answers;
 mod joins_on_a_keyframe;
 mod limits;
 mod names;
+mod one_call_per_flush;
 mod player_before_publisher;
 mod publisher_goes_silent;
 mod publisher_returns;
