@@ -34,11 +34,18 @@ impl Status {
             let _ = writeln!(text, "{name}: {value}");
         };
         line("up_seconds", self.began.elapsed().as_secs().to_string());
-        for (place, handle) in self.handles.iter().enumerate() {
+        for (place, (handle, counters)) in self.handles.iter().zip(&self.counters).enumerate() {
             let busy = (handle.busy_share() * 100.0).round();
             line(
                 &format!("loop {place}"),
-                format!("{} connections, {busy} % busy", handle.connections()),
+                format!(
+                    "{} connections, {busy} % busy, {} % with other things than players; \
+                     {} ns a write, {:.1} ms between flushes",
+                    handle.connections(),
+                    counters.others.get() / 10,
+                    counters.write_cost.get(),
+                    counters.pause.get() as f64 / 1000.0
+                ),
             );
         }
         let visitors = [

@@ -18,7 +18,16 @@ fn per_player() {
         .args(["-f", "-qq", "-e", "trace=sendfile,sendto,sendmsg,writev,write", "-o"])
         .arg(&log)
         .arg(built("weir"))
-        .args(["serve", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--loops", "1", "--demo"]);
+        .args([
+            "serve",
+            "--rtmp",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+            "--loops",
+            "1",
+            "--demo",
+        ]);
     let program = Program::spawn(command);
     let http = program.address_in("look at");
     let connect = || {
