@@ -90,7 +90,10 @@ impl Handler for WebSocketPlayer {
             None if self.hub.is_draining() => Some(Reason::Drained),
             None => None,
         };
-        let (reason, detail) = ending(self.why.or(known), ended.connection);
+        let (reason, mut detail) = ending(self.why.or(known), ended.connection);
+        if let (Reason::BadProtocol, Some(error)) = (reason, &ended.error) {
+            detail = error.to_string();
+        }
         let goodbye = Goodbye {
             id: &self.id,
             stream: self.view.name.as_str(),
