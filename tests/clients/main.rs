@@ -1,0 +1,12 @@
+//! Encoders and players that people use, against the whole server: one behaviour per file.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+mod b_frames_keep_their_order;
+mod each_mix_of_tracks_is_played;
+mod queries_are_passed_over;
+mod rtmpdump_records;
+mod the_publisher_is_killed_and_another_returns;
+mod the_test_card_decodes;
