@@ -55,6 +55,7 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
 struct Door {
     bound: Bound,
     speaks: Speaks,
+    is_tls: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         _ => None,
     };
     let mut doors = bind(&config, &settings, count, open_files, tls.as_ref())?;
-    let urls = urls(&config, &doors);
+    let urls = urls(&doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
     let loops = Loops::default();
@@ -201,32 +202,30 @@ fn bind(
             listen = listen.tls(tls.clone());
         }
         let bounds = listen.bind_each(count)?;
-        doors.push(bounds.into_iter().map(|bound| Door { bound, speaks }).collect());
+        let is_tls = tls.is_some();
+        doors.push(bounds.into_iter().map(|bound| Door { bound, speaks, is_tls }).collect());
     }
     Ok(doors)
 }
 
 /// What to publish to and what to play, for whoever has just started the server.
-fn urls(config: &Config, doors: &[Vec<Door>]) -> Vec<String> {
-    let at = |speaks: Speaks, wanted: Option<&Endpoint>| {
-        wanted?;
-        let door = doors.iter().flatten().find(|door| door.speaks == speaks)?;
-        Some(shown(door.bound.endpoint()))
+fn urls(doors: &[Vec<Door>]) -> Vec<String> {
+    let at = |speaks: Speaks, is_tls: bool| {
+        let wanted = |door: &&Door| door.speaks == speaks && door.is_tls == is_tls;
+        Some(shown(doors.iter().flatten().find(wanted)?.bound.endpoint()))
     };
-    let rtmp = at(Speaks::Rtmp, config.rtmp.listen.as_ref());
-    let http = at(Speaks::Http, config.http.listen.as_ref());
     let mut lines = Vec::new();
-    if let Some(rtmp) = &rtmp {
+    if let Some(rtmp) = at(Speaks::Rtmp, false) {
         lines.push(format!("publish to  rtmp://{rtmp}/live/NAME"));
         lines.push(format!("play        rtmp://{rtmp}/live/NAME"));
     }
-    if let Some(http) = &http {
+    if let Some(http) = at(Speaks::Http, false) {
         lines.push(format!("play        http://{http}/live/NAME.flv, or ws:// with the same path"));
         lines.push(format!("look at     http://{http}/"));
     }
-    for (name, listen) in [("rtmps", &config.rtmp.tls_listen), ("https", &config.http.tls_listen)] {
-        if let Some(endpoint) = listen {
-            lines.push(format!("also        {name}://{}", shown(endpoint)));
+    for (name, speaks) in [("rtmps", Speaks::Rtmp), ("https", Speaks::Http)] {
+        if let Some(address) = at(speaks, true) {
+            lines.push(format!("also        {name}://{address}"));
         }
     }
     lines
@@ -260,7 +259,7 @@ fn open(
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
     let server = routes(&hub, Arc::clone(status))?;
-    for Door { bound, speaks } in doors {
+    for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
             Some(match speaks {

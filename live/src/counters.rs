@@ -12,6 +12,11 @@ impl Count {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
     }
 
+    /// Says what it is now, for figures that go up and down.
+    pub fn set(&self, to: u64) {
+        self.0.store(to, Ordering::Relaxed);
+    }
+
     /// The number.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -174,6 +179,12 @@ pub struct Counters {
     pub skipped_bytes: Count,
     /// Rounds of writes to the players of a stream.
     pub flushes: Count,
+    /// The pause between two flushes of a stream, in microseconds.
+    pub pause: Count,
+    /// What writing to one player costs, in nanoseconds.
+    pub write_cost: Count,
+    /// The share of its time the loop spends on anything but players, in thousandths.
+    pub others: Count,
     by_reason: [Count; Reason::ALL.len()],
 }
 

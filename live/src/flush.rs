@@ -22,7 +22,7 @@ use crate::settings::Play;
 
 /// The share of a loop's time that it may be busy before flushes are held back: the rest is for what
 /// comes in bursts.
-const SHARE: f64 = 0.85;
+const SHARE: f64 = 0.95;
 /// The least that flushes get of it, however busy the loop is with publishers.
 const LEAST: f64 = 0.3;
 /// What else the loop does is measured over spans of this length.
@@ -42,6 +42,9 @@ pub struct Flusher {
     span: Cell<(Instant, Duration)>,
     /// The share of its time the loop spends on anything but slices.
     others: Cell<f64>,
+    /// Larger writes cost more each, so what a loop can afford is not known from what it does now: this
+    /// makes pauses shorter, little by little, while the loop has time.
+    correction: Cell<f64>,
     /// Views being flushed, and the seat to go on from.
     passes: RefCell<VecDeque<(Rc<View>, usize)>>,
     /// Views that are to be flushed at their time.
@@ -85,6 +88,7 @@ impl Flusher {
             pace: Pace::new(play),
             span: Cell::new((Instant::now(), Duration::ZERO)),
             others: Cell::new(0.0),
+            correction: Cell::new(1.0),
             cost: Cell::new(0.0),
             counters,
             passes: RefCell::default(),
@@ -104,7 +108,7 @@ impl Flusher {
 
     /// The pause between two flushes of a view.
     pub fn pause(&self) -> Duration {
-        let flush = self.counters.players.here() as f64 * self.cost.get();
+        let flush = self.counters.players.here() as f64 * self.cost.get() * self.correction.get();
         self.pace.pause(flush, (SHARE - self.others.get()).max(LEAST))
     }
 
@@ -223,6 +227,18 @@ impl Flusher {
             let slices = (in_slices + took).as_secs_f64() / span.as_secs_f64();
             let others = (f64::from(el.busy_share()) - slices).max(0.0);
             self.others.set((self.others.get() + others) / 2.0);
+            let busy = slices + others;
+            let step = if busy > SHARE {
+                0.1
+            } else if busy < SHARE - 0.1 {
+                -0.05
+            } else {
+                0.0
+            };
+            self.correction.set((self.correction.get() + step).clamp(0.5, 1.0));
+            self.counters.others.set((self.others.get() * 1000.0) as u64);
+            self.counters.write_cost.set((self.cost.get() * 1e9) as u64);
+            self.counters.pause.set(u64::try_from(self.pause().as_micros()).unwrap_or(u64::MAX));
             self.span.set((Instant::now(), Duration::ZERO));
         }
         if players > 0 {

@@ -24,6 +24,10 @@ pub const STEP_UNKNOWN: Duration = Duration::from_millis(20);
 
 /// Memory is given back to the kernel in pieces of at least this.
 pub const RELEASE: u64 = 256 * 1024;
+/// What a log keeps at least, where its bytes allow: a player may join at a keyframe while the next one
+/// is already on its way to the player's loop.
+pub const KEPT: Duration = Duration::from_millis(500);
+
 /// How often the places of slow players are looked at, for what has to be kept for them.
 pub const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// Configurations a log remembers, for keyframes that are still in it: an encoder that changes its

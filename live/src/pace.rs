@@ -19,7 +19,7 @@ use crate::limits;
 use crate::settings::{Gather, Play};
 
 /// Pauses shorter than this are none: a flush of a few players is over before the next frame comes.
-const NO_PAUSE: Duration = Duration::from_millis(2);
+const NO_PAUSE: Duration = Duration::from_millis(4);
 /// A little early is better than a whole pause late: pictures come at their own pace.
 const EARLY: f64 = 0.75;
 

@@ -33,6 +33,8 @@ pub struct RtmpConnection {
     id: String,
     app: App,
     role: Role,
+    /// A visitor has to have become something else by then, however busy it is meanwhile.
+    visits_until: Instant,
     /// Why it is closing, if it was decided here.
     why: Option<Reason>,
     /// What the log says beside the reason.
@@ -81,8 +83,10 @@ struct Playing {
     copied: Option<CopyPlayer>,
     message_stream: u32,
     is_paused: bool,
-    /// It has to be told that it is over once a packet is whole.
-    ends: bool,
+    wants_audio: bool,
+    wants_video: bool,
+    /// It has to be told that it is over, and why, once a packet is whole.
+    ends: Option<Reason>,
 }
 
 /// A connection between two loops.
@@ -119,14 +123,26 @@ impl RtmpConnection {
             id: hub.next_id(),
             app: App::default(),
             role: Role::Visitor,
+            visits_until: el.now() + hub.settings.handshake_within,
             why: None,
             detail: String::new(),
         })
     }
 
+    /// It publishes or plays no more, and may begin again.
+    fn visits(&mut self, conn: &mut Connection, el: &EventLoop) {
+        let within = self.hub.settings.handshake_within;
+        self.role = Role::Visitor;
+        self.visits_until = el.now() + within;
+        conn.set_idle(Some(within));
+    }
+
     // ---- what the client says ----
 
     fn receive(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) {
+        if matches!(self.role, Role::Visitor) && el.now() >= self.visits_until {
+            return self.fail(conn, el, Reason::Idle, "it neither published nor played in time");
+        }
         let received = self.session.receive(input);
         // What came before a fault still counts.
         let ran = self.run(conn, el);
@@ -167,7 +183,16 @@ impl RtmpConnection {
                     self.stop_publishing(conn, el, Reason::PeerLeft, "it said so");
                 }
                 Event::Play(play) => self.play(conn, el, &play)?,
-                Event::Stop { .. } => self.stop_playing(conn, el, Reason::PeerLeft, "it said so"),
+                Event::Stop { .. } => {
+                    let is_whole = self.finish_packet(conn);
+                    self.stop_playing(conn, el, Reason::PeerLeft, "it said so");
+                    if !is_whole {
+                        // Nothing can follow the half of a packet that has left.
+                        self.why = Some(Reason::PeerLeft);
+                        conn.close();
+                        return Ok(());
+                    }
+                }
                 Event::Pause { paused, .. } => self.pause(conn, paused),
                 Event::Seek { message_stream, .. } => {
                     let text = "A live stream has no other places.";
@@ -314,6 +339,7 @@ impl RtmpConnection {
                     id,
                     app,
                     role: Role::Applicant(application),
+                    visits_until: el.now() + hub.settings.handshake_within,
                     why: None,
                     detail: String::new(),
                 };
@@ -388,7 +414,7 @@ impl RtmpConnection {
             "publish ended"
         );
         ticket.give_back(el);
-        conn.set_idle(Some(self.hub.settings.handshake_within));
+        self.visits(conn, el);
     }
 
     // ---- playing ----
@@ -445,7 +471,7 @@ impl RtmpConnection {
         self.hub.counters.ended(Reason::NotFound);
         let text = format!("nobody publishes {}", wish.view.name);
         tracing::info!(conn = self.id, stream = %wish.view.name, peer = %Peer(conn.peer()), "not found");
-        conn.set_idle(Some(self.hub.settings.handshake_within));
+        self.visits(conn, el);
         self.session.reject_play(code::PLAY_NOT_FOUND, &text)
     }
 
@@ -462,8 +488,15 @@ impl RtmpConnection {
         );
         conn.set_idle(None);
         self.session.accept_play()?;
-        let mut playing =
-            Playing { shared: None, copied: None, message_stream, is_paused: false, ends: false };
+        let mut playing = Playing {
+            shared: None,
+            copied: None,
+            message_stream,
+            is_paused: false,
+            wants_audio: true,
+            wants_video: true,
+            ends: None,
+        };
         let (counters, source, now) = (Arc::clone(&self.hub.counters), conn.id(), el.now());
         if view.format == Format::Rtmp {
             conn.compose(|out| {
@@ -479,12 +512,20 @@ impl RtmpConnection {
     }
 
     fn pump(&mut self, conn: &mut Connection, el: &mut EventLoop) {
+        // First, so that nothing is left to be sent when this is called for the last time.
+        self.say(conn);
+        self.leave_shared(conn, el);
         let Role::Player(playing) = &mut self.role else { return };
-        if playing.is_paused {
+        if playing.is_paused && playing.ends.is_none() {
+            // It is sent nothing, but told where it is over.
+            if playing.view().is_some_and(|view| view.has_ended()) {
+                self.end_playing(conn, el, Reason::StreamEnded);
+            }
             return;
         }
+        let ends = playing.ends;
         let progress = if let Some(player) = &mut playing.shared {
-            match playing.ends || self.session.has_output() {
+            match ends.is_some() || self.session.has_output() {
                 true => player.pump_packet(conn),
                 false => player.pump(conn),
             }
@@ -494,8 +535,11 @@ impl RtmpConnection {
             return;
         };
         match progress {
-            Progress::Going if playing.ends => self.end_playing(conn, el, Reason::Drained),
-            Progress::Going => {}
+            Progress::Going => {
+                if let Some(reason) = ends {
+                    self.end_playing(conn, el, reason);
+                }
+            }
             Progress::Over => self.end_playing(conn, el, Reason::StreamEnded),
             Progress::Lost => {
                 self.why = Some(Reason::Lost);
@@ -508,7 +552,8 @@ impl RtmpConnection {
     fn end_playing(&mut self, conn: &mut Connection, el: &mut EventLoop, reason: Reason) {
         let Role::Player(playing) = &mut self.role else { return };
         if playing.shared.as_ref().is_some_and(Player::is_within_packet) {
-            playing.ends = true;
+            playing.ends = Some(reason);
+            conn.want_room();
             return;
         }
         let text = match reason {
@@ -538,17 +583,16 @@ impl RtmpConnection {
         };
         let now = el.now();
         let account = match (&playing.shared, &playing.copied) {
-            (Some(player), _) => Some((player.view(), player.account(now))),
-            (None, Some(player)) => Some((player.view(), player.account(now))),
+            (Some(player), _) => Some(player.account(now)),
+            (None, Some(player)) => Some(player.account(now)),
             (None, None) => None,
         };
-        if let Some((view, account)) = account {
+        if let Some((view, account)) = playing.view().zip(account) {
             let (id, stream) = (self.id.as_str(), view.name.as_str());
             let goodbye = Goodbye { id, stream, door: "rtmp", reason, detail };
             goodbye.say(conn, account, &self.hub.counters);
         }
-        self.role = Role::Visitor;
-        conn.set_idle(Some(self.hub.settings.handshake_within));
+        self.visits(conn, el);
     }
 
     fn pause(&mut self, conn: &mut Connection, paused: bool) {
@@ -571,39 +615,63 @@ impl RtmpConnection {
         wanted: bool,
     ) {
         let Role::Player(playing) = &mut self.role else { return };
-        if let Some(player) = &playing.shared {
-            if wanted {
-                return;
-            }
-            let view = self.hub.view(el, &player.view().name, Format::Flv);
-            let (counters, now) = (Arc::clone(&self.hub.counters), el.now());
-            let copied = CopyPlayer::join(&view, Start::Live, conn.id(), &counters, now);
-            if copied.is_none() || player.is_within_packet() {
-                // Asked in the middle of a packet it keeps what it has: it may ask again.
-                return;
-            }
-            playing.copied = copied;
-            playing.shared = None;
+        match track {
+            media::Track::Audio => playing.wants_audio = wanted,
+            media::Track::Video => playing.wants_video = wanted,
+            media::Track::Data => {}
         }
         if let Some(player) = &mut playing.copied {
             player.want(track, wanted);
         }
+        self.leave_shared(conn, el);
+    }
+
+    /// Has a player that does not want all tracks sent copies, as soon as this loop has tags to make
+    /// them of and the player has all that came before.
+    fn leave_shared(&mut self, conn: &mut Connection, el: &mut EventLoop) {
+        let Role::Player(playing) = &mut self.role else { return };
+        let Some(player) = &mut playing.shared else { return };
+        if playing.wants_audio && playing.wants_video || playing.is_paused {
+            return;
+        }
+        let view = self.hub.view(el, &player.view().name, Format::Flv);
+        player.pump(conn);
+        if !player.is_up_to_date() {
+            return;
+        }
+        let (counters, now) = (Arc::clone(&self.hub.counters), el.now());
+        let copied = CopyPlayer::join(&view, Start::Live, conn.id(), &counters, now);
+        let Some(mut copied) = copied else { return };
+        copied.want(media::Track::Audio, playing.wants_audio);
+        copied.want(media::Track::Video, playing.wants_video);
+        playing.copied = Some(copied);
+        playing.shared = None;
+    }
+
+    /// Sends the rest of the packet a player is in; false where that cannot be done now.
+    fn finish_packet(&mut self, conn: &mut Connection) -> bool {
+        let Role::Player(playing) = &mut self.role else { return true };
+        let Some(player) = &mut playing.shared else { return true };
+        player.pump_packet(conn);
+        !player.is_within_packet()
+    }
+}
+
+impl Playing {
+    fn view(&self) -> Option<&Rc<View>> {
+        let copied = || self.copied.as_ref().map(CopyPlayer::view);
+        self.shared.as_ref().map(Player::view).or_else(copied)
     }
 }
 
 /// The timer of a publisher that is read by time.
 const READ: u32 = 1;
-/// The timer of a visitor that has to know what it wants.
-const DECIDE: u32 = 2;
 /// The first byte of who speaks TLS; RTMP begins with a 3.
 const TLS_HANDSHAKE: u8 = 0x16;
 const ONE_AT_A_TIME: &str = "This connection publishes or plays already; open another one.";
 
 impl Handler for RtmpConnection {
     fn opened(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        if matches!(self.role, Role::Visitor) {
-            conn.start_timer(el, self.hub.settings.handshake_within, DECIDE);
-        }
         if matches!(self.role, Role::Applicant(_)) {
             let decided = self.decide(conn, el).and_then(|()| self.run(conn, el));
             if let Err(error) = decided {
@@ -633,13 +701,8 @@ impl Handler for RtmpConnection {
         self.say(conn);
     }
 
-    fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, key: u32) {
-        if key == DECIDE {
-            // However much it says meanwhile.
-            if matches!(self.role, Role::Visitor) && self.why.is_none() {
-                conn.close_because(CloseReason::Idle(self.hub.settings.handshake_within));
-            }
-        } else if let Role::Publisher(publishing) = &mut self.role {
+    fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, _: u32) {
+        if let Role::Publisher(publishing) = &mut self.role {
             conn.read_now();
             publishing.is_due = true;
             // Also if nothing more has come.

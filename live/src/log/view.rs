@@ -248,11 +248,12 @@ impl View {
         while inner.configs.len() > limits::CONFIGS {
             inner.configs.pop_front();
         }
-        self.head.set(growth.head);
+        let before = self.head.replace(growth.head);
         self.tail.set(growth.tail);
         let by_time = inner.index.begin_of_last(self.skip_span);
         let by_bytes = inner.index.boundary(growth.head.saturating_sub(self.skip_bytes));
-        self.skip_before.set(by_time.max(by_bytes));
+        // Who had all there was does not lag, however much comes at once.
+        self.skip_before.set(by_time.max(by_bytes).min(before));
         self.hold.set_left(growth.tail);
     }
 

@@ -139,11 +139,13 @@ impl Writer {
     fn trim(&mut self) {
         let entry = self.index.newest_entry(0).map_or(self.index.tail(), |packet| packet.at);
         let needed = self.readers.iter().map(|reader| reader.hold.needed()).min();
-        let needed = needed.unwrap_or(u64::MAX).max(self.index.begin_of_last(self.bounds.span));
-        // Who stands inside a packet needs all of it: where it begins says that it is there.
-        let needed = self.index.packet_around(needed).map_or(self.index.tail(), |packet| packet.at);
+        // The slowest cursor may be within a packet, which is needed from its beginning.
+        let needed = self.index.packet_around(needed.unwrap_or(u64::MAX));
+        let needed = needed.map_or(self.index.tail(), |packet| packet.at);
+        let needed = needed.max(self.index.begin_of_last(self.bounds.span));
+        let recent = self.index.begin_of_last(limits::KEPT.as_micros() as i64);
         let bound = self.index.head().saturating_sub(self.bounds.bytes);
-        let tail = entry.min(needed).max(self.index.boundary(bound));
+        let tail = self.index.boundary(entry.min(needed).min(recent).max(bound));
         if tail <= self.tail {
             return self.release();
         }
@@ -235,6 +237,8 @@ mod tests {
     use super::*;
     use media::{Codec, FrameKind, Time, Track};
 
+    /// What FLV puts around an AVC picture.
+    const HEADERS: u64 = 20;
     const BOUNDS: Bounds = Bounds { bytes: 1 << 20, span: 15_000_000 };
 
     fn picture(number: i64, len: usize) -> Frame {
@@ -270,6 +274,10 @@ mod tests {
         }
         let entry = writer.index().newest_entry(0).unwrap();
         assert_eq!(entry.time, Time::from_millis(2000));
+        assert_eq!(writer.index().tail(), entry.at - 1000 - HEADERS, "and half a second at least");
+        for i in 25..29 {
+            write(&mut writer, i, 1000);
+        }
         assert_eq!(writer.index().tail(), entry.at);
     }
 
@@ -294,21 +302,21 @@ mod tests {
         assert!(writer.kept() <= BOUNDS.bytes);
         hold.set_needed(u64::MAX);
         write(&mut writer, 400, 1000);
-        assert_eq!(writer.index().count(), 1);
+        assert_eq!(writer.index().count(), 6, "half a second of them");
     }
 
     #[test]
-    fn a_player_inside_a_packet_keeps_the_whole_of_it() {
+    fn a_player_within_a_packet_keeps_all_of_it() {
         let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        write(&mut writer, 0, 1000);
         let (reader, hold) = reader(0);
         writer.open(reader, true);
-        let second = write(&mut writer, 0, 1000).head;
-        write(&mut writer, 1, 1000);
-        hold.set_needed(second + 10);
-        for i in 2..50 {
-            write(&mut writer, i, 1000);
+        hold.set_needed(500);
+        for i in 1..30 {
+            assert_eq!(write(&mut writer, i, 1000).tail, 0);
         }
-        assert_eq!(writer.index().tail(), second);
+        hold.set_needed(2 * (1000 + HEADERS) + 1);
+        assert_eq!(write(&mut writer, 30, 1000).tail, 2 * (1000 + HEADERS));
     }
 
     #[test]
