@@ -1,0 +1,313 @@
+//! The test of streams as the command line asks for it.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::figures::{Figures, Row};
+use super::goal::Goal;
+use super::ledger::Ledger;
+use super::publisher::{Publishers, Streams};
+use super::run::{Conductor, run as run_once};
+use super::setup::Setup;
+use super::target::{Door, Target, sources};
+use super::{GOAL_MISSED, INTERRUPTED, kernel, summary};
+use crate::units;
+
+/// Options of `weir bench URL...`.
+#[derive(clap::Args, Clone)]
+pub struct Args {
+    /// Where to play: rtmp://HOST/APP/NAME, http://HOST/APP/NAME.flv or ws://HOST/APP/NAME.flv;
+    /// {i} is the stream's number, and players are spread over several URLs
+    #[arg(value_name = "URL")]
+    pub urls: Vec<String>,
+    /// Streams to publish from here; without any the server has its own
+    #[arg(long, value_name = "N", default_value = "0", value_parser = units::count)]
+    pub publish: usize,
+    /// Where to publish, over RTMP [default: the first URL's name at RTMP's port]
+    #[arg(long, value_name = "URL")]
+    pub publish_to: Option<String>,
+    /// Bits per second of one stream: of those published here, or what is expected
+    #[arg(long, value_name = "RATE", value_parser = units::bit_rate)]
+    pub bitrate: Option<f64>,
+    /// Pictures per second of published streams
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub fps: u32,
+    /// Time from one published keyframe to the next
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
+    pub gop: Duration,
+    /// Players
+    #[arg(long, value_name = "N", default_value = "100", value_parser = units::count)]
+    pub players: usize,
+    /// Streams that players are spread over [default: as many as are published]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub streams: Option<usize>,
+    /// Players that begin in a second
+    #[arg(long, value_name = "N", default_value_t = 400.0)]
+    pub ramp: f64,
+    /// Time from the last beginning to the measured window
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = units::duration)]
+    pub settle: Duration,
+    /// The measured window; a multiple of the time between keyframes avoids effects of its edges
+    #[arg(long, value_name = "TIME", default_value = "16s", value_parser = units::duration)]
+    pub hold: Duration,
+    /// Players of all that check every byte
+    #[arg(long, value_name = "N", default_value = "8", value_parser = units::count)]
+    pub sample: usize,
+    /// Further players that join in a second of the window, to see a keyframe and leave
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    pub probes: f64,
+    /// How long a player may take to get media, and a publisher to be let begin
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
+    pub join_within: Duration,
+    /// A viewer's buffer, for counting stalls
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
+    pub buffer: Duration,
+    /// What a player may lack at the window's edges before it counts as starved: servers that merge
+    /// writes send in lumps
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::duration)]
+    pub slack: Duration,
+    /// What has to be reached, such as "starved<=0.1%,p99<=200ms,join_p99<=1s"; the exit code says
+    /// whether it was
+    #[arg(long, value_name = "GOAL", value_parser = Goal::parse)]
+    pub slo: Option<Goal>,
+    /// The server's process ids, for its CPU and memory; their children count too
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// Threads for the players
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub threads: usize,
+    /// Bind this process to a core
+    #[arg(long, value_name = "CORE")]
+    pub core: Option<usize>,
+    /// Bytes that wait before a bulk player takes them
+    #[arg(long, value_name = "BYTES", default_value_t = 32_768)]
+    pub low_water: u32,
+    /// How often bulk players are looked at
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = units::duration)]
+    pub visit_every: Duration,
+    /// Addresses of this machine to call from
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub from: Vec<IpAddr>,
+    /// Write every figure as JSON; - is stdout
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The tested server is mine, though it is not on this machine
+    #[arg(long)]
+    pub i_own_this_host: bool,
+}
+
+/// Everything that lasts over several runs.
+pub struct Test {
+    /// The main thread's loop and the user's signals.
+    pub conductor: Conductor,
+    /// What to do.
+    pub setup: Setup,
+    /// What to reach.
+    pub goal: Goal,
+    ledger: Option<Arc<Ledger>>,
+    publishers: Option<Publishers>,
+}
+
+impl Test {
+    /// Reads the options, looks whether this machine can, and lets the publishers begin.
+    pub fn begin(args: &Args, pids: Vec<u32>) -> Result<Self, Box<dyn Error>> {
+        let targets: Vec<Target> = args
+            .urls
+            .iter()
+            .map(|url| Target::parse(url, args.i_own_this_host))
+            .collect::<Result<_, _>>()?;
+        let Some(first) = targets.first() else {
+            return Err("nothing to test: give a URL, or --self".into());
+        };
+        let streams = args.streams.unwrap_or(args.publish.max(1)).max(1);
+        if streams > 1 && !targets.iter().all(Target::names_streams) {
+            return Err(format!("{streams} streams need {{i}} in each URL").into());
+        }
+        if args.ramp <= 0.0 || !args.ramp.is_finite() || args.probes < 0.0 {
+            return Err("--ramp has to be above 0, --probes not below".into());
+        }
+        if let Some(missing) = pids.iter().find(|pid| !kernel::exists(**pid)) {
+            return Err(format!("there is no process {missing} (--pid)").into());
+        }
+        let rate = args.bitrate.or((args.publish > 0).then_some(2.5e6));
+        let from = sources(first.address, &args.from);
+        let setup = Setup {
+            players: args.players,
+            streams,
+            publish: args.publish,
+            ramp: args.ramp,
+            settle: args.settle,
+            hold: args.hold,
+            sample: args.sample,
+            probes: args.probes,
+            threads: args.threads.clamp(1, 64),
+            join_within: args.join_within,
+            low_water: args.low_water,
+            visit_every: args.visit_every,
+            buffer: args.buffer,
+            rate,
+            slack: args.slack,
+            from: from.clone(),
+            pids,
+            targets,
+        };
+        setup.check(network::raise_open_files()?)?;
+        if let Some(core) = args.core {
+            network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
+        }
+        let mut conductor = Conductor::new()?;
+        let (mut ledger, mut publishers) = (None, None);
+        if args.publish > 0 {
+            let known = Arc::new(Ledger::new(args.publish));
+            let streams = publishing(args, &setup, from)?;
+            let started =
+                Publishers::start(&streams, conductor.clock, Arc::clone(&known), &mut || {
+                    conductor.is_interrupted()
+                })?;
+            (ledger, publishers) = (Some(known), Some(started));
+            // Every stream has a keyframe by then, so that nobody waits for the first.
+            conductor.wait(args.gop + Duration::from_millis(500));
+        }
+        let goal = args.slo.clone().unwrap_or_default();
+        Ok(Self { conductor, setup, goal, ledger, publishers })
+    }
+
+    /// Runs with so many players.
+    pub fn once(
+        &mut self,
+        players: usize,
+        progress: &mut dyn FnMut(&Row),
+    ) -> Result<Figures, Box<dyn Error>> {
+        let setup = Setup { players, ..self.setup.clone() };
+        let ledger = self.ledger.as_ref();
+        let publishers = self.publishers.as_mut();
+        Ok(run_once(&mut self.conductor, &setup, ledger, publishers, progress)?)
+    }
+
+    /// Ends the publishers and says what came of them.
+    pub fn end(&mut self) -> Option<super::publisher::Tally> {
+        self.publishers.take().map(Publishers::finish)
+    }
+}
+
+fn publishing(args: &Args, setup: &Setup, from: Vec<IpAddr>) -> Result<Streams, Box<dyn Error>> {
+    let rtmp = setup.targets.iter().find(|target| target.door == Door::Rtmp);
+    let url = match (&args.publish_to, rtmp.or(setup.targets.first())) {
+        (Some(url), _) => url.clone(),
+        (None, Some(target)) => target.publishing_url(),
+        (None, None) => return Err("nowhere to publish".into()),
+    };
+    let target = Target::parse(&url, args.i_own_this_host)?;
+    if target.door != Door::Rtmp {
+        return Err(format!("{url}: streams are published over RTMP").into());
+    }
+    if args.publish > 1 && !target.names_streams() {
+        return Err(format!("{} publishers need {{i}} in {url}", args.publish).into());
+    }
+    Ok(Streams {
+        target,
+        count: args.publish,
+        rate: setup.rate.unwrap_or(2.5e6),
+        fps: args.fps,
+        gop: args.gop.as_secs_f64(),
+        within: args.join_within,
+        from,
+    })
+}
+
+/// Runs the test.
+pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let mut test = Test::begin(args, args.pid.clone())?;
+    let players = test.setup.players;
+    let mut live = Live::new();
+    let figures = test.once(players, &mut |row| live.show(row, players))?;
+    live.end();
+    let published = test.end();
+    let interrupted = test.conductor.is_interrupted();
+    report(args, &test.goal, &figures, published.as_ref())?;
+    Ok(exit_code(&test.goal, &figures, interrupted))
+}
+
+/// The goal where there is one; without one a run that nobody joined has failed.
+pub fn exit_code(goal: &Goal, figures: &Figures, interrupted: bool) -> ExitCode {
+    if interrupted {
+        return ExitCode::from(INTERRUPTED);
+    }
+    if goal.is_empty() {
+        let worked = figures.joined > 0 && figures.cut_short.is_none();
+        return if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if goal.is_met(figures) { ExitCode::SUCCESS } else { ExitCode::from(GOAL_MISSED) }
+}
+
+fn report(
+    args: &Args,
+    goal: &Goal,
+    figures: &Figures,
+    published: Option<&super::publisher::Tally>,
+) -> Result<(), Box<dyn Error>> {
+    let mut whole = json!({
+        "tool": "weir bench",
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": std::env::args().collect::<Vec<_>>(),
+        "machine": kernel::machine(),
+        "result": figures.json(),
+        "publishers": published.map(super::publisher::Tally::json),
+    });
+    if !goal.is_empty()
+        && let serde_json::Value::Object(whole) = &mut whole
+    {
+        whole.insert("goal".into(), goal.json(figures));
+    }
+    let mut text = serde_json::to_string_pretty(&whole)?;
+    text.push('\n');
+    match &args.json {
+        Some(path) if path.as_os_str() == "-" => {
+            std::io::stdout().write_all(text.as_bytes())?;
+            return Ok(());
+        }
+        Some(path) => std::fs::write(path, &text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
+        None => {}
+    }
+    print!("{}", summary::text(figures, goal, published));
+    Ok(())
+}
+
+/// The line that says how it goes, on a terminal; elsewhere a line now and then.
+pub struct Live {
+    terminal: bool,
+    shown: u64,
+}
+
+impl Live {
+    /// On stderr, as logs are.
+    pub fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), shown: 0 }
+    }
+
+    /// Shows a second.
+    pub fn show(&mut self, row: &Row, players: usize) {
+        let line = summary::line(row, players);
+        self.shown += 1;
+        if self.terminal {
+            eprint!("\r\x1b[K{line}");
+        } else if self.shown % 5 == 1 {
+            eprintln!("{line}");
+        }
+    }
+
+    /// Leaves the terminal as it was.
+    pub fn end(&mut self) {
+        if self.terminal && self.shown > 0 {
+            eprintln!();
+        }
+    }
+}
