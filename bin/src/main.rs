@@ -4,6 +4,7 @@
 
 mod bench;
 mod config;
+mod kernel;
 mod plan;
 mod serve;
 mod status;

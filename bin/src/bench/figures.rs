@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::check::Findings;
 use super::crowd::{Ending, Record, Role, Tally, reasons};
 use super::distribution::{Distribution, round3, spread};
-use super::kernel;
 use super::run::Look;
 use super::setup::Setup;
+use crate::kernel;
 
 /// One second of a run.
 #[derive(Clone, Debug, Default)]

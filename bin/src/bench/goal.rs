@@ -60,12 +60,12 @@ static NAMES: [Name; 16] = [
     Name {
         name: "stalls",
         unit: Unit::Count,
-        of: |f| Some(f.stalls.iter().map(|(count, _)| f64::from(*count)).sum()),
+        of: |f| Some(f.stalls.iter().map(|(count, _)| u64::from(*count)).sum::<u64>() as f64),
     },
     Name {
         name: "faults",
         unit: Unit::Count,
-        of: |f| Some(f.findings.faults().map(|(_, count)| count as f64).sum()),
+        of: |f| Some(f.findings.faults().map(|(_, count)| count).sum::<u64>() as f64),
     },
     Name { name: "joined", unit: Unit::Percent, of: |f| Some(f.percent(f.joined)) },
     Name { name: "rate", unit: Unit::Rate, of: |f| Some(f.bits / f.seconds.max(1e-3)) },

@@ -10,7 +10,7 @@
 //! | `publisher` | test cards over RTMP |
 //! | `dialogue`, `player`, `crowd` | a player's words, its connection, all players of a thread |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
-//! | `kernel`, `distribution` | what the kernel counts; many values as counts |
+//! | `distribution` | many values as counts |
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
 //! | `streams` | the test of streams as the command line asks for it |
 
@@ -21,7 +21,6 @@ mod dialogue;
 mod distribution;
 mod figures;
 mod goal;
-mod kernel;
 mod ledger;
 mod playback;
 mod player;
@@ -31,6 +30,8 @@ mod setup;
 mod streams;
 mod summary;
 mod target;
+
+pub use distribution::round3;
 
 use std::error::Error;
 use std::process::ExitCode;

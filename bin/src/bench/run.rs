@@ -12,10 +12,10 @@ use network::EventLoop;
 use super::clock::Clock;
 use super::crowd::{Role, Second, Share, Tally, Task, Word, Worker};
 use super::figures::{Figures, Row};
-use super::kernel::{self, Core, Interface, Usage};
 use super::ledger::Ledger;
 use super::publisher::Publishers;
 use super::setup::Setup;
+use crate::kernel::{self, Core, Interface, Usage};
 
 /// What the main thread has for all runs: its loop, and whether somebody has pressed Ctrl-C.
 pub struct Conductor {

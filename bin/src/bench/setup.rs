@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::kernel;
 use super::target::Target;
+use crate::kernel;
 
 /// One run's plan.
 #[derive(Clone, Debug)]

@@ -17,8 +17,8 @@ use super::publisher::{Publishers, Streams};
 use super::run::{Conductor, run as run_once};
 use super::setup::Setup;
 use super::target::{Door, Target, sources};
-use super::{GOAL_MISSED, INTERRUPTED, kernel, summary};
-use crate::units;
+use super::{GOAL_MISSED, INTERRUPTED, summary};
+use crate::{kernel, units};
 
 /// Options of `weir bench URL...`.
 #[derive(clap::Args, Clone)]

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::distribution::round3;
+use crate::bench::round3;
 
 /// Ticks per second of the times in `/proc/*/stat`; Linux shows them so on every machine.
 const TICKS: f64 = 100.0;
