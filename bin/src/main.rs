@@ -86,9 +86,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Config { check: Some(path) } => check_config(&path).map(|()| ExitCode::SUCCESS),
-        Command::Config { check: None } => {
-            print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Config { check: None } => print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
     };

@@ -93,6 +93,7 @@ struct Plan {
     /// Bits on the wire for one player.
     wire: f64,
     limits: Vec<Limit>,
+    notes: Vec<String>,
     costs: Costs,
     audience: Option<Edges>,
 }
@@ -147,8 +148,9 @@ impl Plan {
             Edges { audience, count, pulls, origin: pulls * count as f64 }
         });
         let classic = (usable / args.bitrate).floor() as usize;
+        let notes = limits::notes(&machine);
         let (nic, share, format) = (args.nic, args.share, args.format);
-        Ok(Self { stream, format, nic, share, classic, wire, limits, costs, audience })
+        Ok(Self { stream, format, nic, share, classic, wire, limits, notes, costs, audience })
     }
 
     fn text(&self) -> String {
@@ -186,6 +188,7 @@ impl Plan {
             shown_bytes(self.costs.memory),
             self.costs.source
         ));
+        lines.extend(self.notes.iter().map(|note| format!("  {note}")));
         lines.push(String::new());
         lines.push(format!("Limits over {}, the first to be hit first:", self.format.name()));
         for limit in &self.limits {

@@ -49,6 +49,7 @@ impl Findings {
 
     /// Whether nothing is wrong. Missing frames are: a server may leave some out for a player that is
     /// slow, but the sample is not.
+    #[cfg(test)]
     pub fn is_clean(&self) -> bool {
         self.faults().next().is_none()
     }

@@ -106,10 +106,8 @@ pub struct Task {
 pub struct Second {
     /// Which thread.
     pub thread: usize,
-    /// Players that have begun, have got media, and are still there.
+    /// Players that have begun to connect.
     pub begun: usize,
-    /// Got media.
-    pub joined: usize,
     /// Got media and are there.
     pub playing: usize,
     /// Never got media and are gone.
@@ -273,16 +271,12 @@ impl Crowd {
             second.begun += 1;
             match (&record.joined, &record.ended) {
                 (Some(_), None) => {
-                    second.joined += 1;
                     second.playing += 1;
                     let got = record.bytes - two_ago;
                     second.starved +=
                         usize::from(two_ago > 0 && least.is_some_and(|least| got < least));
                 }
-                (Some(_), Some(_)) => {
-                    second.joined += 1;
-                    second.dropped += 1;
-                }
+                (Some(_), Some(_)) => second.dropped += 1,
                 (None, Some(_)) => second.failed += 1,
                 (None, None) => {}
             }

@@ -20,8 +20,6 @@ pub struct Row {
     pub measuring: bool,
     /// Players that have begun to connect.
     pub begun: usize,
-    /// Have got media.
-    pub joined: usize,
     /// Are there.
     pub playing: usize,
     /// Never got media.
@@ -348,6 +346,11 @@ impl Figures {
                 self.lateness.percentile(99.0).unwrap_or(0) as f64 / 1e3
             ));
         }
+        if let Some(others) = self.others().filter(|others| *others > 0.1) {
+            self.warnings.push(format!(
+                "other programs used {others:.1} cores of this machine: figures of a quiet one are better"
+            ));
+        }
         if stolen > 0.02 * self.seconds {
             self.warnings.push(format!(
                 "other machines on this host took {:.1} % of a core (steal)",
@@ -362,6 +365,29 @@ impl Figures {
     /// Whether the generator's threads came to their work late.
     pub fn generator_is_late(&self) -> bool {
         self.lateness.percentile(99.0).is_some_and(|late| late > 100_000)
+    }
+
+    /// The share of all cores' time within the window that nobody used.
+    pub fn idle_share(&self) -> Option<f64> {
+        let cores = self.machine["cores"].as_array()?;
+        let idle: f64 = cores.iter().filter_map(|core| core["idle_s"].as_f64()).sum();
+        (!cores.is_empty() && self.seconds > 0.0)
+            .then(|| idle / (self.seconds * cores.len() as f64))
+    }
+
+    /// Cores that neither the server nor the generator used, and that were not idle.
+    fn others(&self) -> Option<f64> {
+        let server = self.server.as_ref()?;
+        let cores = self.machine["cores"].as_array()?.len() as f64;
+        let softirq: f64 = self.machine["cores"]
+            .as_array()?
+            .iter()
+            .filter_map(|core| {
+                Some(core["irq_softirq_s"].as_f64()? + core["ksoftirqd_s"].as_f64()?)
+            })
+            .sum();
+        let busy = cores * (1.0 - self.idle_share()?) - softirq / self.seconds;
+        Some((busy - server.share - self.generator.share).max(0.0))
     }
 
     /// Gigabits of all players within the window.

@@ -12,6 +12,8 @@
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
 //! | `distribution` | many values as counts |
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
+//! | `find`, `own` | run after run to the most players; this very program as the server |
+//! | `summary`, `report`, `html`, `svg` | what people and programs read |
 //! | `streams` | the test of streams as the command line asks for it |
 
 mod check;
@@ -20,15 +22,20 @@ mod crowd;
 mod dialogue;
 mod distribution;
 mod figures;
+mod find;
 mod goal;
+mod html;
 mod ledger;
+mod own;
 mod playback;
 mod player;
 mod publisher;
+mod report;
 mod run;
 mod setup;
 mod streams;
 mod summary;
+mod svg;
 mod target;
 
 pub use distribution::round3;

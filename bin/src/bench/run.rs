@@ -247,7 +247,6 @@ impl Watch {
             at: self.began.elapsed().as_secs_f64(),
             measuring: measuring.load(Ordering::Relaxed),
             begun: sum(|second| second.begun),
-            joined: sum(|second| second.joined),
             playing: sum(|second| second.playing),
             failed: sum(|second| second.failed),
             dropped: sum(|second| second.dropped),

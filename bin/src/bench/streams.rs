@@ -1,14 +1,12 @@
 //! The test of streams as the command line asks for it.
 
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::json;
 
 use super::figures::{Figures, Row};
 use super::goal::Goal;
@@ -17,8 +15,11 @@ use super::publisher::{Publishers, Streams};
 use super::run::{Conductor, run as run_once};
 use super::setup::Setup;
 use super::target::{Door, Target, sources};
-use super::{GOAL_MISSED, INTERRUPTED, summary};
+use super::{GOAL_MISSED, INTERRUPTED, find, own, report, summary};
 use crate::{kernel, units};
+
+/// What `--find` looks for where nothing else is said.
+const GOAL: &str = "starved<=0.1%,p99<=200ms,join_p99<=1s";
 
 /// Options of `weir bench URL...`.
 #[derive(clap::Args, Clone)]
@@ -42,21 +43,34 @@ pub struct Args {
     /// Time from one published keyframe to the next
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     pub gop: Duration,
-    /// Players
-    #[arg(long, value_name = "N", default_value = "100", value_parser = units::count)]
-    pub players: usize,
+    /// Players; with --find those it begins with [default: 100, with --find 800]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub players: Option<usize>,
+    /// Look for the most players that still meet the goal
+    #[arg(long)]
+    pub find: bool,
+    /// The most players --find tries [default: as many as this process may have descriptors]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub most: Option<usize>,
+    /// Test this very program: start its server on a core of its own, find what it carries, end it
+    #[arg(long = "self", conflicts_with_all = ["urls", "pid", "publish_to"])]
+    pub own: bool,
+    /// How --self plays: http, ws and rtmp
+    #[arg(long, value_name = "DOOR", value_delimiter = ',', default_value = "http", value_parser = ["http", "ws", "rtmp"])]
+    pub doors: Vec<String>,
     /// Streams that players are spread over [default: as many as are published]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub streams: Option<usize>,
-    /// Players that begin in a second
-    #[arg(long, value_name = "N", default_value_t = 400.0)]
-    pub ramp: f64,
+    /// Players that begin in a second [default: 400, with --find 1000]
+    #[arg(long, value_name = "N")]
+    pub ramp: Option<f64>,
     /// Time from the last beginning to the measured window
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = units::duration)]
     pub settle: Duration,
     /// The measured window; a multiple of the time between keyframes avoids effects of its edges
-    #[arg(long, value_name = "TIME", default_value = "16s", value_parser = units::duration)]
-    pub hold: Duration,
+    /// [default: 16s, with --find 10s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub hold: Option<Duration>,
     /// Players of all that check every byte
     #[arg(long, value_name = "N", default_value = "8", value_parser = units::count)]
     pub sample: usize,
@@ -98,6 +112,9 @@ pub struct Args {
     /// Write every figure as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write a report one can show: one file of HTML
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// The tested server is mine, though it is not on this machine
     #[arg(long)]
     pub i_own_this_host: bool,
@@ -130,7 +147,9 @@ impl Test {
         if streams > 1 && !targets.iter().all(Target::names_streams) {
             return Err(format!("{streams} streams need {{i}} in each URL").into());
         }
-        if args.ramp <= 0.0 || !args.ramp.is_finite() || args.probes < 0.0 {
+        let searches = args.find || args.own;
+        let ramp = args.ramp.unwrap_or(if searches { 1000.0 } else { 400.0 });
+        if ramp <= 0.0 || !ramp.is_finite() || args.probes < 0.0 {
             return Err("--ramp has to be above 0, --probes not below".into());
         }
         if let Some(missing) = pids.iter().find(|pid| !kernel::exists(**pid)) {
@@ -139,12 +158,12 @@ impl Test {
         let rate = args.bitrate.or((args.publish > 0).then_some(2.5e6));
         let from = sources(first.address, &args.from);
         let setup = Setup {
-            players: args.players,
+            players: args.players.unwrap_or(if searches { 800 } else { 100 }),
             streams,
             publish: args.publish,
-            ramp: args.ramp,
+            ramp,
             settle: args.settle,
-            hold: args.hold,
+            hold: args.hold.unwrap_or(Duration::from_secs(if searches { 10 } else { 16 })),
             sample: args.sample,
             probes: args.probes,
             threads: args.threads.clamp(1, 64),
@@ -175,7 +194,11 @@ impl Test {
             // Every stream has a keyframe by then, so that nobody waits for the first.
             conductor.wait(args.gop + Duration::from_millis(500));
         }
-        let goal = args.slo.clone().unwrap_or_default();
+        let goal = match &args.slo {
+            Some(goal) => goal.clone(),
+            None if searches => Goal::parse(GOAL)?,
+            None => Goal::default(),
+        };
         Ok(Self { conductor, setup, goal, ledger, publishers })
     }
 
@@ -224,19 +247,74 @@ fn publishing(args: &Args, setup: &Setup, from: Vec<IpAddr>) -> Result<Streams, 
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let mut test = Test::begin(args, args.pid.clone())?;
-    let players = test.setup.players;
+    if !args.own {
+        return test(args, args.pid.clone());
+    }
+    let server = own::Server::start(1)?;
+    let name = if args.publish > 1 { "bench{i}" } else { "bench" };
+    let (http, rtmp) = (server.http, server.rtmp);
+    let urls = args.doors.iter().map(|door| match door.as_str() {
+        "rtmp" => format!("rtmp://{rtmp}/live/{name}"),
+        scheme => format!("{scheme}://{http}/live/{name}.flv"),
+    });
+    let args = Args {
+        urls: urls.collect(),
+        publish: args.publish.max(1),
+        publish_to: Some(format!("rtmp://{rtmp}/live/{name}")),
+        ..args.clone()
+    };
+    test(&args, vec![server.pid()])
+}
+
+fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
+    let mut test = Test::begin(args, pids)?;
     let mut live = Live::new();
-    let figures = test.once(players, &mut |row| live.show(row, players))?;
+    let first = test.setup.players;
+    let mut found = None;
+    let figures = if args.find || args.own {
+        let most = match args.most {
+            Some(most) => most,
+            // Probes, loops and the rest take theirs.
+            None => (network::raise_open_files()? as usize).saturating_sub(256 + args.publish),
+        };
+        let live = std::cell::RefCell::new(&mut live);
+        let search = find::find(
+            &mut test,
+            first,
+            most,
+            &mut |row, players| live.borrow_mut().show(row, players),
+            &mut |step| {
+                live.borrow_mut().end();
+                eprintln!("{}", summary::step(step));
+            },
+        )?;
+        let shown = search.best().or(search.steps.last().map(|step| &step.figures));
+        let figures = shown.cloned().unwrap_or_default();
+        found = Some(search);
+        figures
+    } else {
+        test.once(first, &mut |row| live.show(row, first))?
+    };
     live.end();
     let published = test.end();
     let interrupted = test.conductor.is_interrupted();
-    report(args, &test.goal, &figures, published.as_ref())?;
-    Ok(exit_code(&test.goal, &figures, interrupted))
+    let outcome = report::Outcome {
+        figures: &figures,
+        found: found.as_ref(),
+        goal: &test.goal,
+        published: published.as_ref(),
+        own: args.own,
+    };
+    outcome.write(args.json.as_deref(), args.html.as_deref())?;
+    let reached = found.as_ref().is_none_or(|found| found.players > 0);
+    Ok(match exit_code(&test.goal, &figures, interrupted) {
+        code if reached => code,
+        _ => ExitCode::from(GOAL_MISSED),
+    })
 }
 
 /// The goal where there is one; without one a run that nobody joined has failed.
-pub fn exit_code(goal: &Goal, figures: &Figures, interrupted: bool) -> ExitCode {
+fn exit_code(goal: &Goal, figures: &Figures, interrupted: bool) -> ExitCode {
     if interrupted {
         return ExitCode::from(INTERRUPTED);
     }
@@ -247,41 +325,7 @@ pub fn exit_code(goal: &Goal, figures: &Figures, interrupted: bool) -> ExitCode 
     if goal.is_met(figures) { ExitCode::SUCCESS } else { ExitCode::from(GOAL_MISSED) }
 }
 
-fn report(
-    args: &Args,
-    goal: &Goal,
-    figures: &Figures,
-    published: Option<&super::publisher::Tally>,
-) -> Result<(), Box<dyn Error>> {
-    let mut whole = json!({
-        "tool": "weir bench",
-        "version": env!("CARGO_PKG_VERSION"),
-        "command": std::env::args().collect::<Vec<_>>(),
-        "machine": kernel::machine(),
-        "result": figures.json(),
-        "publishers": published.map(super::publisher::Tally::json),
-    });
-    if !goal.is_empty()
-        && let serde_json::Value::Object(whole) = &mut whole
-    {
-        whole.insert("goal".into(), goal.json(figures));
-    }
-    let mut text = serde_json::to_string_pretty(&whole)?;
-    text.push('\n');
-    match &args.json {
-        Some(path) if path.as_os_str() == "-" => {
-            std::io::stdout().write_all(text.as_bytes())?;
-            return Ok(());
-        }
-        Some(path) => std::fs::write(path, &text)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
-        None => {}
-    }
-    print!("{}", summary::text(figures, goal, published));
-    Ok(())
-}
-
-/// The line that says how it goes, on a terminal; elsewhere a line now and then.
+/// The line that says how it goes: renewed each second on a terminal, elsewhere now and then.
 pub struct Live {
     terminal: bool,
     shown: u64,
@@ -309,5 +353,6 @@ impl Live {
         if self.terminal && self.shown > 0 {
             eprintln!();
         }
+        self.shown = 0;
     }
 }

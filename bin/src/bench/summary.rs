@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::distribution::Distribution;
 use super::figures::{Figures, Row};
+use super::find::{Found, Step, cause};
 use super::goal::Goal;
 use super::publisher;
 use crate::units::{grouped, shown, shown_bytes, shown_rate};
@@ -37,8 +38,70 @@ pub fn line(row: &Row, players: usize) -> String {
 }
 
 fn times(of: &Distribution) -> String {
-    let at = |percent| of.percentile(percent).map_or("-".into(), |m| shown(m as f64 / 1e3));
-    format!("p50 {}, p99 {}, most {} ms", at(50.0), at(99.0), at(100.0))
+    format!("p50 {}, p99 {}, most {} ms", at(of, 50.0), at(of, 99.0), at(of, 100.0))
+}
+
+/// One run of a search in one line.
+pub fn step(step: &Step) -> String {
+    let figures = &step.figures;
+    let stopped = if step.met { String::new() } else { format!("; {}", cause(figures)) };
+    format!(
+        "{:>7} players: {}, {} starved, latency p99 {} ms, join p99 {} ms, server {} cores, \
+         generator {}: goal {}{stopped}",
+        grouped(step.players),
+        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        grouped(figures.starved),
+        at(&figures.latency, 99.0),
+        at(figures.joins(), 99.0),
+        figures.server.as_ref().map_or("-".into(), |server| shown(server.share)),
+        shown(figures.generator.share),
+        if step.met { "met" } else { "missed" },
+    )
+}
+
+/// What it comes to, in a sentence or two.
+pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool) -> String {
+    let rate = figures.bits / figures.seconds.max(1e-3);
+    let Some(found) = found else {
+        let measured = format!(
+            "{} of {} players got {}, latency p99 {} ms",
+            grouped(figures.joined - figures.dropped),
+            grouped(figures.asked()),
+            shown_rate(rate),
+            at(&figures.latency, 99.0)
+        );
+        return match (goal.is_empty(), goal.is_met(figures)) {
+            (true, _) => format!("{measured}."),
+            (_, true) => format!("The goal is met: {measured}."),
+            (_, false) => format!("The goal ({goal}) is MISSED: {measured}."),
+        };
+    };
+    if found.players == 0 {
+        let why = cause(figures);
+        return format!("No number of players that was tried meets the goal ({goal}): {why}.");
+    }
+    let mut out = format!(
+        "{} players meet the goal ({goal}): {}. What stops more is {}.",
+        grouped(found.players),
+        shown_rate(rate),
+        found.bottleneck
+    );
+    if own && let Some(server) = &figures.server {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            " One core of this machine, {} % busy, carries {} players: {} % of 10GbE, {} % of 25GbE.",
+            shown(server.share * 100.0),
+            grouped(found.players),
+            shown(rate / 1e8),
+            shown(rate / 2.5e8)
+        );
+    }
+    out
+}
+
+fn at(of: &Distribution, percent: f64) -> String {
+    of.percentile(percent).map_or("-".into(), |micros| shown(micros as f64 / 1e3))
 }
 
 /// A whole run.
@@ -133,11 +196,6 @@ fn write_all(
         for line in goal.lines(figures) {
             writeln!(out, "goal        {line}")?;
         }
-        writeln!(
-            out,
-            "{}",
-            if goal.is_met(figures) { "The goal is met." } else { "The goal is MISSED." }
-        )?;
     }
     Ok(())
 }

@@ -111,7 +111,6 @@ pub fn all(
     let queue = (stream.rate / 8.0 * rtt + stream.key_bytes()) * CHARGED + SOCKET;
     let cpu = stream.rate / 1e9 * costs.cpu_per_gbit;
     let by_cores = machine.cores as f64 * busy / cpu;
-    let slow = machine.send_buffer as f64;
     vec![
         Limit {
             name: "network card",
@@ -154,14 +153,6 @@ pub fn all(
             lift: "net.ipv4.tcp_mem (pages, the third number)".into(),
         },
         Limit {
-            name: "slow players",
-            players: (machine.tcp_memory as f64 / (slow + SOCKET)) as usize,
-            why: format!("if every one of them filled its send buffer of {}", shown_bytes(slow)),
-            lift: "net.ipv4.tcp_wmem (the third number) down to what a round trip needs, or \
-                   tcp_mem up; a small TCP_NOTSENT_LOWAT keeps the backlog out of the kernel"
-                .into(),
-        },
-        Limit {
             name: "memory",
             players: ((machine.memory as f64 * 0.8 - streams as f64 * stream.rate / 8.0 * 30.0)
                 / (costs.memory + queue))
@@ -173,19 +164,24 @@ pub fn all(
             ),
             lift: "more memory".into(),
         },
-        Limit {
-            name: "ports behind one address",
-            players: machine.ports as usize,
-            why: format!(
-                "only where all come from one address: a proxy, a test ({} ports)",
-                grouped(machine.ports as usize)
-            ),
-            lift: "net.ipv4.ip_local_port_range on that side, or more addresses there".into(),
-        },
     ]
-    .into_iter()
-    // Send buffers fill only for players that cannot take the stream; it is a warning, not a sum for
-    // all, and belongs in the list where it is far away.
-    .filter(|limit| limit.name != "slow players" || limit.players as f64 > usable / wire)
-    .collect()
+}
+
+/// What is no limit for all players, but stops those it meets.
+pub fn notes(machine: &Machine) -> Vec<String> {
+    let stalled = machine.tcp_memory as f64 / (machine.send_buffer as f64 + SOCKET);
+    vec![
+        format!(
+            "send buffers  {} players that stall fill net.ipv4.tcp_mem, at up to {} each: a small \
+             TCP_NOTSENT_LOWAT keeps their backlog out of the kernel, a smaller net.ipv4.tcp_wmem \
+             bounds it",
+            grouped(stalled as usize),
+            shown_bytes(machine.send_buffer as f64)
+        ),
+        format!(
+            "ports         {} players at most come from one address (a proxy, a test); \
+             net.ipv4.ip_local_port_range there, or more addresses",
+            grouped(machine.ports as usize)
+        ),
+    ]
 }
