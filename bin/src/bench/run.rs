@@ -41,6 +41,11 @@ impl Conductor {
         Ok(Self { el, interrupted, clock: Clock::start() })
     }
 
+    /// The main thread's loop.
+    pub fn el(&mut self) -> &mut EventLoop {
+        &mut self.el
+    }
+
     /// Whether the user wants it to end.
     pub fn is_interrupted(&mut self) -> bool {
         self.el.run_once(Duration::ZERO);

@@ -72,22 +72,10 @@ impl Setup {
                 self.players, self.publish
             ));
         }
-        let range = kernel::setting("net/ipv4/ip_local_port_range");
-        let (Some(low), Some(high)) = (range.first(), range.get(1)) else { return Ok(()) };
-        let ports = (high.saturating_sub(*low) + 1) as usize;
-        let addresses = self.from.len().max(1);
         let doors: BTreeSet<_> = self.targets.iter().map(|target| target.address).collect();
         // Each source address has all ports for each door of the server.
         let to_one = (self.players + probes).div_ceil(doors.len().max(1)) + self.publish;
-        if to_one > ports * addresses {
-            let missing = to_one.div_ceil(ports);
-            return Err(format!(
-                "{to_one} connections to one address need {missing} source addresses of {ports} \
-                 ports each (net.ipv4.ip_local_port_range); this run has {addresses}. Name more: \
-                 --from ADDRESS,ADDRESS..."
-            ));
-        }
-        Ok(())
+        ports_for(to_one, self.from.len())
     }
 
     /// The numbers of the players that check everything, spread evenly over all.
@@ -117,6 +105,33 @@ impl Setup {
             "join_within_s": self.join_within.as_secs_f64(),
         })
     }
+}
+
+/// Says what is missing for so many connections from so many source addresses.
+pub fn room_for(connections: usize, addresses: usize, descriptors: u64) -> Result<(), String> {
+    let needed = connections + SPARE_DESCRIPTORS;
+    if needed as u64 > descriptors {
+        return Err(format!(
+            "{connections} connections need {needed} descriptors; this process may have \
+             {descriptors}. Raise the limit: ulimit -n {needed}"
+        ));
+    }
+    ports_for(connections, addresses)
+}
+
+fn ports_for(connections: usize, addresses: usize) -> Result<(), String> {
+    let range = kernel::setting("net/ipv4/ip_local_port_range");
+    let [low, high] = range.as_slice() else { return Ok(()) };
+    let (ports, addresses) = ((high.saturating_sub(*low) + 1) as usize, addresses.max(1));
+    if connections > ports * addresses {
+        let needed = connections.div_ceil(ports);
+        return Err(format!(
+            "{connections} connections to one address need {needed} source addresses of {ports} ports \
+             each (net.ipv4.ip_local_port_range); this run has {addresses}. Name more: \
+             --from ADDRESS,ADDRESS..."
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
