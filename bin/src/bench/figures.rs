@@ -175,7 +175,6 @@ impl Figures {
     /// Puts together what all threads and the kernel say.
     pub fn of(
         setup: &Setup,
-        before: &Look,
         looks: &[Look; 2],
         tallies: Vec<Tally>,
         mut rows: Vec<Row>,
@@ -189,7 +188,7 @@ impl Figures {
             seconds,
             rate: setup.rate,
             generator: Spent::between(&from.generator, &to.generator, seconds),
-            server_memory: [before.server.resident, to.server.resident],
+            server_memory: [setup.memory_before, to.server.resident],
             ..Self::default()
         };
         if !setup.pids.is_empty() {

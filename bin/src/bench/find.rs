@@ -8,7 +8,8 @@ use crate::units::grouped;
 
 /// A step from one number of players to the next while climbing.
 const CLIMB: f64 = 1.5;
-/// Two numbers that lie closer than this are the same answer.
+/// A next number that is closer than this is not tried: the answer is then within a tenth of the
+/// smallest number that missed the goal.
 const CLOSE: f64 = 0.05;
 /// Runs in all: a bound, however slowly it converges.
 const RUNS: usize = 24;
@@ -83,7 +84,7 @@ impl Search {
             }
             match self.good {
                 Some((good, times)) => self.decide(good, times),
-                None => self.next = ((players as f64 * 0.7) as usize).min(players - 1),
+                None => self.next = players / 2,
             }
         }
     }
@@ -122,13 +123,16 @@ pub fn find(
             break;
         }
         let figures = test.once(players, &mut |row| progress(row, players))?;
-        let interrupted = figures.cut_short == Some("interrupted");
+        // A server without a stream, or none at all, has nothing more to show.
+        let over = figures.cut_short.filter(|why| *why != "no player is left");
         let step = Step { players, met: test.goal.is_met(&figures), figures };
         told(&step);
         search.tried(players, step.met);
         found.steps.push(step);
-        if interrupted {
-            break;
+        if let Some(why) = over {
+            found.players = search.answer();
+            found.bottleneck = format!("that the search ended before its time: {why}");
+            return Ok(found);
         }
     }
     found.players = search.answer();
@@ -204,7 +208,7 @@ mod tests {
     fn the_answer_is_close_and_was_met_twice() {
         for first in [100, 800, 3200, 5000] {
             let (answer, runs) = search(first, 20_000, 3300);
-            assert!((3135..=3300).contains(&answer), "{first}: {answer}");
+            assert!((3000..=3300).contains(&answer), "{first}: {answer}");
             assert!(runs <= 14, "{first}: {runs}");
         }
     }

@@ -68,11 +68,14 @@ impl Player {
                 checker.playback.count_anew(from);
             }
         }
+        // A probe begins with what is kept for those who join, which is old by right.
+        let counts = self.role == Role::Sample;
         let (mut joined, mut out) = (self.joined, Vec::new());
         let result = dialogue.receive(input, &mut out, &mut |frame| {
             // A configuration is of no use to a viewer yet.
             joined |= frame.track != Track::Data && frame.kind != FrameKind::Config;
-            if let Some(age) = checker.as_mut().and_then(|checker| checker.frame(frame, now)) {
+            let age = checker.as_mut().and_then(|checker| checker.frame(frame, now));
+            if let Some(age) = age.filter(|_| counts) {
                 crowd.saw(age);
             }
         });

@@ -172,12 +172,15 @@ pub fn run(
             progress(&row);
             let over = row.begun == setup.players && row.failed + row.dropped == setup.players;
             seen.rows.push(row);
-            if let Some(publishers) = &mut publishers {
+            let unpublished = publishers.as_mut().is_some_and(|publishers| {
                 publishers.look();
-            }
-            if over && cut_short.is_none() {
-                cut_short = Some("no player is left");
-            }
+                publishers.dead.len() == setup.publish
+            });
+            cut_short = cut_short
+                .or(over.then_some("no player is left"))
+                .or(unpublished.then_some("no publisher is left"))
+                .or((!setup.pids.iter().all(|pid| kernel::exists(*pid)))
+                    .then_some("the server has ended"));
         }
         if conductor.interrupted.get() && cut_short.is_none() {
             cut_short = Some("interrupted");
@@ -194,8 +197,8 @@ pub fn run(
     let [from, to] = seen.edges;
     let last = || Look::now(clock, &setup.pids, published());
     // What was cut short before the window is judged from its beginning.
-    let looks = [from.unwrap_or_else(|| before.clone()), to.unwrap_or_else(last)];
-    Ok(Figures::of(setup, &before, &looks, tallies, seen.rows, cut_short)
+    let looks = [from.unwrap_or(before), to.unwrap_or_else(last)];
+    Ok(Figures::of(setup, &looks, tallies, seen.rows, cut_short)
         .with_peaks(seen.server_peak, seen.tcp_peak))
 }
 

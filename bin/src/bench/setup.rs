@@ -46,6 +46,8 @@ pub struct Setup {
     pub from: Vec<IpAddr>,
     /// The server's processes.
     pub pids: Vec<u32>,
+    /// Bytes of their memory before any run.
+    pub memory_before: u64,
 }
 
 /// Descriptors beside those of players: loops, logs, `/proc`.
@@ -159,6 +161,7 @@ pub mod tests {
             slack: Duration::from_millis(500),
             from: Vec::new(),
             pids: Vec::new(),
+            memory_before: 0,
         }
     }
 

@@ -23,6 +23,7 @@ const GOAL: &str = "starved<=0.1%,p99<=200ms,join_p99<=1s";
 
 /// Options of `weir bench URL...`.
 #[derive(clap::Args, Clone)]
+#[group(skip)]
 pub struct Args {
     /// Where to play: rtmp://HOST/APP/NAME, http://HOST/APP/NAME.flv or ws://HOST/APP/NAME.flv;
     /// {i} is the stream's number, and players are spread over several URLs
@@ -174,6 +175,7 @@ impl Test {
             rate,
             slack: args.slack,
             from: from.clone(),
+            memory_before: kernel::usage(&kernel::family(&pids)).resident,
             pids,
             targets,
         };
