@@ -58,7 +58,7 @@ enum Command {
     /// Say on paper how many players a network card carries, and what stops it first
     Plan(plan::Args),
     /// Prove it: publish, play and measure against any server
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
 }
 
 const CONFIG_EXAMPLES: &str = "\

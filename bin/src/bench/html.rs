@@ -48,10 +48,10 @@ pub fn page(
     };
     let command = report["command"].as_array().into_iter().flatten();
     let command: Vec<&str> = command.filter_map(Value::as_str).collect();
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<h2>Figures</h2><pre>{}</pre><h2>Where and how</h2><p>{} cores of {}, Linux {}, {} \
-         congestion control; weir {}</p><pre>{}</pre></html>\n",
+         congestion control; weir {}</p><pre>{}</pre></html>",
         escape(&summary::text(figures, goal, None)),
         escape(&word("cores")),
         escape(&word("cpu")),
