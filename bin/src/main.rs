@@ -2,9 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod config;
+mod kernel;
+mod plan;
 mod serve;
 mod status;
+mod units;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -32,6 +36,8 @@ Examples:
   weir serve --loops 4 --pin            four event loops, each on a core of its own
   weir config >weir.toml                a config file with every key, explained, at its default
   weir config --check weir.toml         whether that file is good
+  weir plan --nic 10G --bitrate 2.5M    how many players, on paper
+  weir bench --self                     how many players, on this machine
 
 Logs go to stderr; WEIR_LOG=debug says more (error, warn, info, debug, trace).";
 
@@ -49,6 +55,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
     },
+    /// Say on paper how many players a network card carries, and what stops it first
+    Plan(plan::Args),
+    /// Prove it: publish, play and measure against any server
+    Bench(Box<bench::Args>),
 }
 
 const CONFIG_EXAMPLES: &str = "\
@@ -74,12 +84,14 @@ fn main() -> ExitCode {
         .with_ansi(colours)
         .init();
     let result = match cli.command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Config { check: Some(path) } => check_config(&path),
-        Command::Config { check: None } => print(config::DEFAULT_FILE),
+        Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Config { check: Some(path) } => check_config(&path).map(|()| ExitCode::SUCCESS),
+        Command::Config { check: None } => print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
+        Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("weir: {error}");
             ExitCode::FAILURE

@@ -62,3 +62,11 @@ pub use timer::Timer;
 pub fn raise_open_files() -> std::io::Result<u64> {
     sys::raise_open_files()
 }
+
+/// Binds the calling thread to one core. The threads and processes it starts from then on inherit that.
+///
+/// # Errors
+/// There is no such core, or this process may not use it.
+pub fn pin_to_core(core: usize) -> std::io::Result<()> {
+    sys::pin_to_core(core)
+}

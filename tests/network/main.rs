@@ -11,6 +11,7 @@
 mod backpressure;
 mod bad_days;
 mod connector;
+mod discard;
 mod event_loop;
 mod http_client;
 mod http_server;

@@ -97,6 +97,8 @@ pub(super) struct Flags {
     pub half_closed: bool,
     /// What comes from here on is TLS, what the handler has left unconsumed included.
     pub starts_tls: bool,
+    /// What comes is thrown away in the kernel.
+    pub discards: bool,
     /// The handler has been told that it is over.
     pub finished: bool,
 }
@@ -445,6 +447,21 @@ impl Connection {
     /// Reads what waits, however little, in the next turn.
     pub fn read_now(&mut self) {
         self.flags.unread |= !self.flags.peer_ended;
+    }
+
+    /// Has the kernel throw away what comes from now on: no byte is copied, and
+    /// [`Handler::discarded`] is told how many there were, as soon as `at_least` of them wait
+    /// ([`Connection::wake_at`]). What the present call leaves unconsumed is thrown away too. For
+    /// receivers that only count, by the thousand.
+    ///
+    /// False where that cannot be done, and everything stays as it was: only the kernel's own TCP
+    /// can, so neither TLS nor a Unix socket.
+    pub fn discard_input(&mut self, at_least: u32) -> bool {
+        if self.is_tls() || self.peer.is_none() || self.wake_at(at_least).is_err() {
+            return false;
+        }
+        self.flags.discards = true;
+        true
     }
 
     /// True between [`Connection::pause`] and [`Connection::resume`].

@@ -13,10 +13,10 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::connection::Detached;
 use super::{Backoff, Endpoint, Handler, Options};
 use crate::event_loop::{EventLoop, Interest, Ready, Source, SourceId};
-use crate::limits;
 use crate::resolve::ResolveError;
 use crate::timer::Timer;
 use crate::tls::{TlsClient, TlsError};
+use crate::{limits, sys};
 
 /// Whom to call, and how patiently.
 #[derive(Clone, Debug)]
@@ -271,6 +271,12 @@ fn call(address: &SockAddr, connect: &Connect) -> io::Result<OwnedFd> {
     let socket = Socket::new(address.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
     connect.options.apply(socket.as_fd(), address.domain() != Domain::UNIX)?;
     if let Some(from) = connect.from {
+        if from.port() == 0 {
+            // The port is chosen when the peer is known, so that the same one serves several peers.
+            // Where the kernel cannot wait it chooses now.
+            let option = libc::IP_BIND_ADDRESS_NO_PORT;
+            let _ = sys::set_option(socket.as_fd(), libc::IPPROTO_IP, option, 1);
+        }
         socket.bind(&from.into())?;
     }
     match socket.connect(address) {

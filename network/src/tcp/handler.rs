@@ -24,6 +24,11 @@ pub trait Handler {
     /// memory for its input.
     fn received(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize;
 
+    /// So many bytes came and were thrown away ([`Connection::discard_input`]).
+    fn discarded(&mut self, conn: &mut Connection, el: &mut EventLoop, bytes: usize) {
+        let _ = (conn, el, bytes);
+    }
+
     /// The peer has sent its last byte (a half close, or all there was). `unconsumed` is what it left
     /// incomplete. Closes the connection gracefully unless the handler decides otherwise.
     fn ended(&mut self, conn: &mut Connection, el: &mut EventLoop, unconsumed: &[u8]) {

@@ -149,6 +149,9 @@ impl TcpSource {
     }
 
     fn read(&mut self, el: &mut EventLoop) {
+        if self.conn.flags.discards {
+            return self.discard(el);
+        }
         let mut input = std::mem::take(&mut el.input);
         // Ciphertext has no rest: the TLS layer keeps an incomplete record itself.
         let rest = if self.conn.tls.is_none() { self.conn.rest.len() } else { 0 };
@@ -188,6 +191,30 @@ impl TcpSource {
         el.input = input;
     }
 
+    /// [`Self::read`] for a connection whose bytes nobody wants.
+    fn discard(&mut self, el: &mut EventLoop) {
+        let conn = &mut self.conn;
+        conn.flags.unread = false;
+        match sys::discard(conn.fd.as_fd()) {
+            Ok(0) => self.end_of_file(),
+            Ok(n) => {
+                conn.received += n as u64;
+                conn.last_received = el.now();
+                // One call takes all there is; before an end that was announced comes one more.
+                conn.flags.unread = conn.flags.read_closed;
+                if self.takes_input() {
+                    self.conn.lend_queue(&mut el.spares);
+                    self.handler.discarded(&mut self.conn, el, n);
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::Interrupted => conn.flags.unread = true,
+                _ => conn.close_because(CloseReason::of(error)),
+            },
+        }
+    }
+
     fn end_of_file(&mut self) {
         let conn = &mut self.conn;
         // Who takes the connection over sees the end again on the socket.
@@ -218,6 +245,9 @@ impl TcpSource {
             if !self.take_over(el) && !goes_on {
                 break;
             }
+        }
+        if self.conn.flags.discards {
+            return 0;
         }
         input.len()
     }

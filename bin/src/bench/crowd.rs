@@ -1,0 +1,500 @@
+//! The players of one thread: who they are, when each begins, what became of them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use network::{Connect, Endpoint, EventLoop, Handle, Ready, SourceId};
+
+use super::check::{Checker, Findings};
+use super::clock::Clock;
+use super::dialogue::Dialogue;
+use super::distribution::Distribution;
+use super::ledger::Ledger;
+use super::player::Player;
+use super::target::Target;
+
+/// What a player is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// To be many.
+    Bulk,
+    /// To check everything.
+    Sample,
+    /// To join under load and leave again.
+    Probe,
+}
+
+/// How a player ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It had what it came for.
+    Left,
+    /// The server said something that ended it, or nothing for too long.
+    Troubled(String),
+    /// Its connection ended.
+    Closed(String),
+    /// The run was over.
+    Over,
+}
+
+/// One player's figures. Times are the clock's microseconds.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// What it was for.
+    pub role: Role,
+    /// When it began to connect.
+    pub began: i64,
+    /// When its first byte came.
+    pub first_byte: Option<i64>,
+    /// When media came.
+    pub joined: Option<i64>,
+    /// When its first keyframe was whole, and its age then; only those who look know.
+    pub first_key: Option<(i64, i64)>,
+    /// Bytes off its connection.
+    pub bytes: u64,
+    /// The same where the window began, and where it ended.
+    pub at_edges: [u64; 2],
+    /// The same two, one and no seconds ago.
+    recent: [u64; 2],
+    /// How it ended.
+    pub ended: Option<Ending>,
+}
+
+/// What all threads of players are told.
+#[derive(Clone)]
+pub struct Task {
+    /// Whom to play from; players take them in turn.
+    pub targets: Vec<Target>,
+    /// Streams that players are spread over.
+    pub streams: usize,
+    /// The first player begins then.
+    pub first_at: Instant,
+    /// Players that begin in a second, of all threads.
+    pub ramp: f64,
+    /// The measured window.
+    pub window: [Instant; 2],
+    /// Probes that begin in a second of the window.
+    pub probes: f64,
+    /// How long one may take to connect and to get media.
+    pub join_within: Duration,
+    /// Bytes that have to wait before a bulk player takes them.
+    pub low_water: u32,
+    /// How often bulk players are looked at.
+    pub visit_every: Duration,
+    /// A viewer's buffer in microseconds.
+    pub buffer: i64,
+    /// What a player should get, in bits per second, where that is known.
+    pub rate: Option<f64>,
+    /// This side's addresses, where they are chosen.
+    pub from: Vec<IpAddr>,
+    /// What is published by this process.
+    pub ledger: Option<Arc<Ledger>>,
+    /// The clock of stamps.
+    pub clock: Clock,
+    /// Latencies count.
+    pub measuring: Arc<AtomicBool>,
+}
+
+/// What a thread tells of its last second.
+#[derive(Clone, Debug, Default)]
+pub struct Second {
+    /// Which thread.
+    pub thread: usize,
+    /// Players that have begun to connect.
+    pub begun: usize,
+    /// Got media and are there.
+    pub playing: usize,
+    /// Never got media and are gone.
+    pub failed: usize,
+    /// Got media and are gone.
+    pub dropped: usize,
+    /// Get less than they should.
+    pub starved: usize,
+    /// Bytes of all of them so far.
+    pub bytes: u64,
+    /// Latencies of the last second.
+    pub latency: Distribution,
+}
+
+/// Everything a thread has at its end.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Its players.
+    pub records: Vec<Record>,
+    /// Latencies within the window.
+    pub latency: Distribution,
+    /// What the sample found.
+    pub findings: Findings,
+    /// Each sampled player's stalls and microseconds of them, within the window.
+    pub stalls: Vec<(u32, i64)>,
+    /// Bits per second of the stream itself, as the sample saw it.
+    pub stream_rate: Option<f64>,
+    /// When it looked at all players at the edges of the window, by the clock.
+    pub edges: [i64; 2],
+    /// How late the thread was, looked at many times a second.
+    pub lateness: Distribution,
+}
+
+/// What threads of players say.
+pub enum Word {
+    /// A second has passed.
+    Second(Second),
+    /// It is over.
+    Done(Box<Tally>),
+}
+
+/// The players of one thread.
+pub struct Crowd {
+    /// The clock of stamps.
+    pub clock: Clock,
+    /// Bytes that have to wait before a bulk player takes them.
+    pub low_water: u32,
+    measuring: Arc<AtomicBool>,
+    records: RefCell<Vec<Record>>,
+    ids: RefCell<Vec<(SourceId, usize)>>,
+    tally: RefCell<Tally>,
+    recent: RefCell<Distribution>,
+    rates: RefCell<Vec<f64>>,
+    measured_from: Cell<Option<i64>>,
+    over: Cell<bool>,
+}
+
+impl Crowd {
+    fn new(task: &Task) -> Rc<Self> {
+        Rc::new(Self {
+            clock: task.clock,
+            low_water: task.low_water,
+            measuring: Arc::clone(&task.measuring),
+            records: RefCell::default(),
+            ids: RefCell::default(),
+            tally: RefCell::default(),
+            recent: RefCell::default(),
+            rates: RefCell::default(),
+            measured_from: Cell::new(None),
+            over: Cell::new(false),
+        })
+    }
+
+    /// Changes a player's record.
+    pub fn change(&self, number: usize, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.records.borrow_mut().get_mut(number) {
+            change(record);
+        }
+    }
+
+    /// When the measured window began, once it has.
+    pub fn measured_from(&self) -> Option<i64> {
+        self.measured_from.get()
+    }
+
+    /// A player's connection is up.
+    pub fn opened(&self, number: usize, id: SourceId) {
+        self.ids.borrow_mut().push((id, number));
+    }
+
+    /// A player has got media.
+    pub fn joined(&self, number: usize, now: i64) {
+        self.change(number, |record| record.joined = Some(now));
+    }
+
+    /// A player is gone. The first that says so knows why.
+    pub fn end(&self, number: usize, why: Ending) {
+        let why = if self.over.get() { Ending::Over } else { why };
+        self.change(number, |record| {
+            record.ended.get_or_insert(why);
+        });
+    }
+
+    /// A stamped picture was whole at this age.
+    pub fn saw(&self, age: i64) {
+        if self.measuring.load(Ordering::Relaxed) {
+            let age = u64::try_from(age).unwrap_or(0);
+            self.tally.borrow_mut().latency.record(age);
+            self.recent.borrow_mut().record(age);
+        }
+    }
+
+    /// Keeps what a player that has ended found.
+    pub fn keep(&self, _: usize, role: Role, mut checker: Box<Checker>) {
+        let mut tally = self.tally.borrow_mut();
+        tally.findings.add(&checker.findings);
+        if role == Role::Sample {
+            checker.playback.end(self.clock.micros());
+            tally.stalls.push((checker.playback.stalls, checker.playback.stalled));
+            if checker.span > 1_000_000 {
+                let rate = checker.payload as f64 * 8e6 / checker.span as f64;
+                self.rates.borrow_mut().push(rate);
+            }
+        }
+    }
+
+    /// Has every discarding player take what waits in the kernel, then notes where all are.
+    fn edge(self: &Rc<Self>, el: &mut EventLoop, which: usize) {
+        for (id, _) in self.ids.borrow().iter() {
+            el.again(*id, Ready::READABLE);
+        }
+        let crowd = Rc::clone(self);
+        el.defer(move |_| {
+            let mut records = crowd.records.borrow_mut();
+            for record in records.iter_mut() {
+                if let Some(place) = record.at_edges.get_mut(which) {
+                    *place = record.bytes;
+                }
+            }
+            if let Some(place) = crowd.tally.borrow_mut().edges.get_mut(which) {
+                *place = crowd.clock.micros();
+            }
+            if which == 0 {
+                crowd.measured_from.set(Some(crowd.clock.micros()));
+            }
+        });
+    }
+
+    fn second(&self, thread: usize, rate: Option<f64>) -> Second {
+        let mut second = Second { thread, ..Second::default() };
+        // A server that merges writes sends in lumps: two seconds tell more than one.
+        let least = rate.map(|rate| (rate / 8.0 * 2.0 * 0.7) as u64);
+        let mut records = self.records.borrow_mut();
+        for record in records.iter_mut() {
+            second.bytes += record.bytes;
+            let [two_ago, one_ago] = record.recent;
+            record.recent = [one_ago, record.bytes];
+            if record.role == Role::Probe {
+                continue;
+            }
+            second.begun += 1;
+            match (&record.joined, &record.ended) {
+                (Some(_), None) => {
+                    second.playing += 1;
+                    let got = record.bytes - two_ago;
+                    second.starved +=
+                        usize::from(two_ago > 0 && least.is_some_and(|least| got < least));
+                }
+                (Some(_), Some(_)) => second.dropped += 1,
+                (None, Some(_)) => second.failed += 1,
+                (None, None) => {}
+            }
+        }
+        second.latency = std::mem::take(&mut self.recent.borrow_mut());
+        second
+    }
+
+    fn begin(self: &Rc<Self>, el: &mut EventLoop, task: &Task, number: usize, role: Role) {
+        let place = self.records.borrow().len();
+        self.records.borrow_mut().push(Record {
+            role,
+            began: self.clock.micros(),
+            first_byte: None,
+            joined: None,
+            first_key: None,
+            bytes: 0,
+            at_edges: [0; 2],
+            recent: [0; 2],
+            ended: None,
+        });
+        let stream = number % task.streams.max(1);
+        // Each stream is played by each door.
+        let turn = number / task.streams.max(1);
+        let Some(target) = task.targets.get(turn % task.targets.len().max(1)) else { return };
+        let mut words = Vec::new();
+        let dialogue = match Dialogue::begin(target, stream, el.random(), &mut words) {
+            Ok(dialogue) => dialogue,
+            Err(trouble) => return self.end(place, Ending::Troubled(trouble.to_string())),
+        };
+        let checker = (role != Role::Bulk)
+            .then(|| Box::new(Checker::new(stream, task.ledger.clone(), task.buffer)));
+        let within = task.join_within;
+        let mut connect = Connect::to(Endpoint::Ip(target.address)).timeout(within);
+        if let Some(from) = task.from.get(number % task.from.len().max(1)) {
+            connect = connect.from(SocketAddr::new(*from, 0));
+        }
+        let crowd = Rc::clone(self);
+        el.connect(connect, move |_, outcome| match outcome {
+            Ok(_) => {
+                Some(Box::new(Player::new(crowd, place, role, dialogue, words, checker, within)))
+            }
+            Err(error) => {
+                crowd.end(place, Ending::Troubled(error.to_string()));
+                None
+            }
+        });
+    }
+}
+
+/// Which players of the whole run a thread has.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// This thread's number, for what it tells.
+    pub thread: usize,
+    /// Its players by their numbers in the run, in order.
+    pub players: Vec<usize>,
+    /// What they are for.
+    pub role: Role,
+}
+
+/// A thread of players at work.
+pub struct Worker {
+    /// Its loop.
+    pub handle: Handle,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts a thread with its share of the players.
+    pub fn start(
+        name: String,
+        task: Task,
+        share: Share,
+        words: Sender<Word>,
+    ) -> std::io::Result<Self> {
+        let (told, hear) = std::sync::mpsc::channel();
+        let thread =
+            std::thread::Builder::new().name(name).spawn(move || match EventLoop::new() {
+                Ok(el) => {
+                    let _ = told.send(Ok(el.handle()));
+                    work(el, task, share, &words);
+                }
+                Err(error) => drop(told.send(Err(std::io::Error::other(error)))),
+            })?;
+        let handle = hear.recv().map_err(|_| std::io::Error::other("a thread ended at once"))??;
+        Ok(Self { handle, thread })
+    }
+
+    /// Ends its part of the run now, wherever it is.
+    pub fn finish(&self) {
+        // A loop that has ended has told everything already.
+        let _ = self.handle.post(EventLoop::stop);
+    }
+
+    /// Waits for its end.
+    pub fn join(self) {
+        let _ = self.thread.join();
+    }
+}
+
+fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
+    let crowd = Crowd::new(&task);
+    schedule(&mut el, &crowd, &task, &share, words);
+    let bulk = share.role == Role::Bulk;
+    let every = task.visit_every;
+    let mut next = Instant::now();
+    loop {
+        // Bulk players wait together: one poll for all that have something, then sleep.
+        let wait = if bulk { Duration::ZERO } else { Duration::from_millis(100) };
+        if !el.run_once(wait) {
+            break;
+        }
+        if bulk {
+            next += every;
+            let now = Instant::now();
+            match next.checked_duration_since(now) {
+                Some(pause) => std::thread::sleep(pause),
+                None => {
+                    crowd.tally.borrow_mut().lateness.record((now - next).as_micros() as u64);
+                    next = now;
+                }
+            }
+        }
+    }
+    // A window that was cut short ends here.
+    let now = crowd.clock.micros();
+    {
+        let mut tally = crowd.tally.borrow_mut();
+        if tally.edges == [0, 0] || tally.edges[1] < tally.edges[0] {
+            tally.edges[1] = now;
+            for record in crowd.records.borrow_mut().iter_mut() {
+                record.at_edges[1] = record.bytes;
+            }
+        }
+    }
+    crowd.over.set(true);
+    drop(el);
+    let mut tally = std::mem::take(&mut *crowd.tally.borrow_mut());
+    tally.records = std::mem::take(&mut *crowd.records.borrow_mut());
+    for record in &mut tally.records {
+        record.ended.get_or_insert(Ending::Over);
+    }
+    let rates = crowd.rates.borrow();
+    tally.stream_rate = (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
+    let _ = words.send(Word::Done(Box::new(tally)));
+}
+
+fn schedule(
+    el: &mut EventLoop,
+    crowd: &Rc<Crowd>,
+    task: &Task,
+    share: &Share,
+    words: &Sender<Word>,
+) {
+    let [from, to] = task.window;
+    // The beginnings: those who are due, looked at often; a few at a time, so that the others are
+    // served in between.
+    let (all, numbers, role) = (Rc::clone(crowd), share.players.clone(), share.role);
+    let (plan, next) = (task.clone(), Cell::new(0));
+    el.every(Duration::from_millis(2), move |el| {
+        for _ in 0..64 {
+            let Some(number) = numbers.get(next.get()) else { break };
+            let due = plan.first_at + Duration::from_secs_f64(*number as f64 / plan.ramp);
+            if Instant::now() < due {
+                break;
+            }
+            next.set(next.get() + 1);
+            all.begin(el, &plan, *number, role);
+        }
+    });
+    if share.role == Role::Sample && task.probes > 0.0 {
+        let (all, plan, count) = (Rc::clone(crowd), task.clone(), Cell::new(0_usize));
+        el.every(Duration::from_millis(5), move |el| {
+            let now = Instant::now();
+            let due = (count.get() as f64 + 0.5) / plan.probes;
+            // The last ones get two seconds to see a keyframe.
+            let at = plan.window[0] + Duration::from_secs_f64(due);
+            if now >= at && at + Duration::from_secs(2) < plan.window[1] {
+                all.begin(el, &plan, count.get(), Role::Probe);
+                count.set(count.get() + 1);
+            }
+        });
+    }
+    let (all, thread, rate, tell) = (Rc::clone(crowd), share.thread, task.rate, words.clone());
+    el.every(Duration::from_secs(1), move |_| {
+        let _ = tell.send(Word::Second(all.second(thread, rate)));
+    });
+    let all = Rc::clone(crowd);
+    el.at(from, move |el| all.edge(el, 0));
+    let all = Rc::clone(crowd);
+    el.at(to, move |el| {
+        all.edge(el, 1);
+        // Behind what the edge has deferred.
+        el.defer(|el| el.defer(|el| el.stop()));
+    });
+    if share.role == Role::Sample {
+        let (all, expected) = (Rc::clone(crowd), Cell::new(Instant::now()));
+        let every = Duration::from_millis(10);
+        el.every(every, move |_| {
+            let now = Instant::now();
+            let late = now.saturating_duration_since(expected.get());
+            all.tally.borrow_mut().lateness.record(late.as_micros() as u64);
+            expected.set(now + every);
+        });
+    }
+}
+
+/// Counts the reasons players ended for.
+pub fn reasons<'a>(records: impl Iterator<Item = &'a Record>) -> BTreeMap<String, usize> {
+    let mut reasons = BTreeMap::new();
+    for record in records {
+        let why = match (&record.ended, record.joined) {
+            (Some(Ending::Troubled(why) | Ending::Closed(why)), _) => why.clone(),
+            (Some(Ending::Over) | None, None) => "no media by the end of the run".to_owned(),
+            _ => continue,
+        };
+        *reasons.entry(why).or_default() += 1;
+    }
+    reasons
+}

@@ -1,0 +1,496 @@
+//! What a run comes to.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::check::Findings;
+use super::crowd::{Ending, Record, Role, Tally, reasons};
+use super::distribution::{Distribution, round3, spread};
+use super::run::Look;
+use super::setup::Setup;
+use crate::kernel;
+
+/// One second of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// Seconds since the first player began.
+    pub at: f64,
+    /// Within the measured window.
+    pub measuring: bool,
+    /// Players that have begun to connect.
+    pub begun: usize,
+    /// Are there.
+    pub playing: usize,
+    /// Never got media.
+    pub failed: usize,
+    /// Got media and are gone.
+    pub dropped: usize,
+    /// Get less than they should.
+    pub starved: usize,
+    /// Bytes of all so far.
+    pub bytes: u64,
+    /// Bits per second since the row before.
+    pub rate: Option<f64>,
+    /// Latencies in microseconds.
+    pub p50: Option<u64>,
+    /// See `p50`.
+    pub p99: Option<u64>,
+    /// Cores that the server used.
+    pub server: Option<f64>,
+    /// Cores that this process used.
+    pub generator: Option<f64>,
+    /// The server's memory.
+    pub server_memory: u64,
+}
+
+/// What a run comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// What it was told to do.
+    pub setup: Option<Setup>,
+    /// Why it ended before its time.
+    pub cut_short: Option<&'static str>,
+    /// Seconds of the measured window.
+    pub seconds: f64,
+    /// Players that got media.
+    pub joined: usize,
+    /// That never did.
+    pub failed: usize,
+    /// That did and were gone before the end.
+    pub dropped: usize,
+    /// That got less than they should, those that are gone included.
+    pub starved: usize,
+    /// Below 95 % of the rate, without the slack for lumps.
+    pub below_95: usize,
+    /// Why players failed or were dropped.
+    pub reasons: BTreeMap<String, usize>,
+    /// Bits of all players within the window.
+    pub bits: f64,
+    /// What a player should get, in bits per second.
+    pub rate: Option<f64>,
+    /// Each player's bits per second.
+    pub rates: Vec<f64>,
+    /// From connecting to the first byte, of sample and probes.
+    pub first_byte: Distribution,
+    /// To the first whole keyframe.
+    pub first_key: Distribution,
+    /// How old that was.
+    pub key_age: Distribution,
+    /// The same three of those that joined under load.
+    pub probes: [Distribution; 3],
+    /// Probes that began, and that got their keyframe.
+    pub probed: [usize; 2],
+    /// From stamp to whole frame.
+    pub latency: Distribution,
+    /// What the sample found.
+    pub findings: Findings,
+    /// Each sampled player's stalls and microseconds of them.
+    pub stalls: Vec<(u32, i64)>,
+    /// Cores that the server used, and its CPU seconds.
+    pub server: Option<Spent>,
+    /// Bytes of the server's memory before players came, and most of it.
+    pub server_memory: [u64; 2],
+    /// The generator.
+    pub generator: Spent,
+    /// How late the generator's threads were.
+    pub lateness: Distribution,
+    /// Cores, interface and memory as the kernel counts them.
+    pub machine: Value,
+    /// Seconds of it.
+    pub rows: Vec<Row>,
+    /// What makes figures doubtful.
+    pub warnings: Vec<String>,
+}
+
+/// What some processes used within the window.
+#[derive(Clone, Debug, Default)]
+pub struct Spent {
+    /// CPU seconds.
+    pub cpu: f64,
+    /// Of them in their own code.
+    pub user: f64,
+    /// Of them in the kernel.
+    pub system: f64,
+    /// Cores.
+    pub share: f64,
+    /// The busiest thread.
+    pub busiest: Option<(String, f64)>,
+    /// Threads.
+    pub threads: usize,
+    /// Per second.
+    pub voluntary: f64,
+    /// Per second.
+    pub involuntary: f64,
+    /// Per second, where the kernel tells.
+    pub io_calls: Option<f64>,
+    /// At the end.
+    pub descriptors: usize,
+    /// Most of its memory, at any time.
+    pub peak: u64,
+}
+
+impl Spent {
+    fn between(a: &kernel::Usage, b: &kernel::Usage, seconds: f64) -> Self {
+        let cpu = b.cpu - a.cpu;
+        let per_second = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds.max(1e-3);
+        Self {
+            cpu,
+            user: b.user - a.user,
+            system: b.system - a.system,
+            share: cpu / seconds.max(1e-3),
+            busiest: kernel::busiest(a, b, seconds),
+            threads: b.threads.len(),
+            voluntary: per_second(a.voluntary, b.voluntary),
+            involuntary: per_second(a.involuntary, b.involuntary),
+            io_calls: a.io_calls.zip(b.io_calls).map(|(from, to)| per_second(from, to)),
+            descriptors: b.descriptors,
+            peak: b.resident_peak,
+        }
+    }
+
+    fn json(&self, gbit: f64) -> Value {
+        json!({
+            "cpu_s": round3(self.cpu),
+            "user_s": round3(self.user),
+            "system_s": round3(self.system),
+            "cores": round3(self.share),
+            "cpu_s_per_gbit": (gbit > 0.0).then(|| round4(self.cpu / gbit)),
+            "threads": self.threads,
+            "busiest_thread": self.busiest.as_ref().map(|(name, share)| json!({"name": name, "cores": round3(*share)})),
+            "voluntary_switches_per_s": round3(self.voluntary),
+            "involuntary_switches_per_s": round3(self.involuntary),
+            "read_write_calls_per_s": self.io_calls.map(round3),
+            "descriptors": self.descriptors,
+            "memory_peak_bytes": self.peak,
+        })
+    }
+}
+
+fn round4(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+impl Figures {
+    /// Puts together what all threads and the kernel say.
+    pub fn of(
+        setup: &Setup,
+        looks: &[Look; 2],
+        tallies: Vec<Tally>,
+        mut rows: Vec<Row>,
+        cut_short: Option<&'static str>,
+    ) -> Self {
+        let [from, to] = looks;
+        let seconds = (to.at - from.at) as f64 / 1e6;
+        let mut figures = Self {
+            setup: Some(setup.clone()),
+            cut_short,
+            seconds,
+            rate: setup.rate,
+            generator: Spent::between(&from.generator, &to.generator, seconds),
+            server_memory: [setup.memory_before, to.server.resident],
+            ..Self::default()
+        };
+        if !setup.pids.is_empty() {
+            figures.server = Some(Spent::between(&from.server, &to.server, seconds));
+        }
+        let own = tallies.iter().find_map(|tally| tally.stream_rate);
+        figures.rate = figures.rate.or(own);
+        figures.count(setup, &tallies);
+        for tally in &tallies {
+            figures.latency.add(&tally.latency);
+            figures.findings.add(&tally.findings);
+            figures.stalls.extend_from_slice(&tally.stalls);
+            figures.lateness.add(&tally.lateness);
+        }
+        let mut last = 0.0;
+        let mut bytes = 0;
+        for row in &mut rows {
+            row.rate = Some((row.bytes - bytes) as f64 * 8.0 / (row.at - last).max(1e-3));
+            (last, bytes) = (row.at, row.bytes);
+        }
+        figures.rows = rows;
+        figures.machine = figures.look_at_machine(from, to);
+        figures.warn(kernel::stolen_between(&from.cores, &to.cores));
+        figures
+    }
+
+    /// Adds what was highest while it ran.
+    #[must_use]
+    pub fn with_peaks(mut self, server: u64, tcp: u64) -> Self {
+        let [_, most] = &mut self.server_memory;
+        *most = server.max(*most);
+        if let Value::Object(machine) = &mut self.machine {
+            machine.insert("tcp_memory_peak_bytes".into(), tcp.into());
+        }
+        self
+    }
+
+    fn count(&mut self, setup: &Setup, tallies: &[Tally]) {
+        let slack = setup.slack.as_secs_f64();
+        let [mut least, mut least_95] = [0.0; 2];
+        if let Some(rate) = self.rate {
+            let wanted = rate * 0.95;
+            least = wanted - rate * slack / self.seconds.max(slack).max(1e-3);
+            least_95 = wanted;
+        }
+        for tally in tallies {
+            let [from, to] = tally.edges;
+            let window = ((to - from) as f64 / 1e6).max(1e-3);
+            for record in &tally.records {
+                let [a, b] = record.at_edges;
+                let got = b.saturating_sub(a) as f64 * 8.0;
+                self.bits += got;
+                self.join_times(record);
+                if record.role == Role::Probe {
+                    continue;
+                }
+                let gone = !matches!(record.ended, Some(Ending::Over));
+                match record.joined {
+                    Some(_) => self.joined += 1,
+                    None => self.failed += 1,
+                }
+                self.dropped += usize::from(record.joined.is_some() && gone);
+                let rate = got / window;
+                let out = gone || record.joined.is_none();
+                self.starved += usize::from(out || rate < least);
+                self.below_95 += usize::from(out || rate < least_95);
+                self.rates.push(rate);
+            }
+        }
+        // Those that the end of the run came before.
+        let missing = setup.players.saturating_sub(self.joined + self.failed);
+        self.failed += missing;
+        self.starved += missing;
+        self.below_95 += missing;
+        let records = tallies.iter().flat_map(|tally| &tally.records);
+        self.reasons = reasons(records.filter(|record| record.role != Role::Probe));
+        if missing > 0 {
+            *self.reasons.entry("the run ended before they began".into()).or_default() += missing;
+        }
+    }
+
+    fn join_times(&mut self, record: &Record) {
+        let since = |at: i64| u64::try_from(at - record.began).unwrap_or(0);
+        let probe = record.role == Role::Probe;
+        if record.role == Role::Bulk {
+            return;
+        }
+        let [probes_byte, probes_key, probes_age] = &mut self.probes;
+        let (byte, key, age) = match probe {
+            true => (probes_byte, probes_key, probes_age),
+            false => (&mut self.first_byte, &mut self.first_key, &mut self.key_age),
+        };
+        if let Some(at) = record.first_byte {
+            byte.record(since(at));
+        }
+        if let Some((at, old)) = record.first_key {
+            key.record(since(at));
+            age.record(u64::try_from(old).unwrap_or(0));
+        }
+        if probe {
+            let [began, got] = &mut self.probed;
+            *began += 1;
+            *got += usize::from(record.first_key.is_some());
+        }
+    }
+
+    fn look_at_machine(&self, from: &Look, to: &Look) -> Value {
+        let (tcp, most) = kernel::tcp_memory();
+        // The interface that carried most is the one under test.
+        let mut interface = Value::Null;
+        let mut carried = 0;
+        for (name, b) in &to.interfaces {
+            let Some(a) = from.interfaces.get(name) else { continue };
+            let bytes = b.received[0].saturating_sub(a.received[0]);
+            let packets = b.received[1].saturating_sub(a.received[1]);
+            if bytes < carried {
+                continue;
+            }
+            carried = bytes;
+            // Ethernet (as loopback counts it), IPv4 and TCP with timestamps: 14 + 20 + 32 bytes.
+            let payload = bytes.saturating_sub(66 * packets) as f64;
+            // On loopback the interface carries what is published, too.
+            let published =
+                if name == "lo" { to.published.saturating_sub(from.published) } else { 0 };
+            let counted = self.bits / 8.0 + published as f64;
+            interface = json!({
+                "name": name,
+                "received_bytes": bytes,
+                "received_packets": packets,
+                "payload_bytes": payload,
+                "generator_counted_bytes": counted,
+                "difference_percent": (payload > 0.0)
+                    .then(|| round3((counted - payload) / payload * 100.0)),
+            });
+        }
+        json!({
+            "cores": kernel::cores_between(&from.cores, &to.cores),
+            "interface": interface,
+            "tcp_memory_bytes": tcp,
+            "tcp_memory_allowed_bytes": most,
+        })
+    }
+
+    fn warn(&mut self, stolen: f64) {
+        if let Some((name, share)) = self.generator.busiest.clone().filter(|(_, s)| *s > 0.9) {
+            self.warnings.push(format!(
+                "the generator is the limit: its thread {name} used {:.0} % of a core; give it \
+                 --threads and cores of its own",
+                share * 100.0
+            ));
+        } else if self.generator_is_late() {
+            self.warnings.push(format!(
+                "the generator was late by {:.0} ms (p99): its core is not its own, or full",
+                self.lateness.percentile(99.0).unwrap_or(0) as f64 / 1e3
+            ));
+        }
+        if let Some(others) = self.others().filter(|others| *others > 0.1) {
+            self.warnings.push(format!(
+                "other programs used {others:.1} cores of this machine: figures of a quiet one are better"
+            ));
+        }
+        if stolen > 0.02 * self.seconds {
+            self.warnings.push(format!(
+                "other machines on this host took {:.1} % of a core (steal)",
+                stolen / self.seconds.max(1e-3) * 100.0
+            ));
+        }
+        if let Some(why) = self.cut_short {
+            self.warnings.push(format!("the run ended before its time: {why}"));
+        }
+    }
+
+    /// Whether the generator's threads came to their work late.
+    pub fn generator_is_late(&self) -> bool {
+        self.lateness.percentile(99.0).is_some_and(|late| late > 100_000)
+    }
+
+    /// The share of all cores' time within the window that nobody used.
+    pub fn idle_share(&self) -> Option<f64> {
+        let cores = self.machine["cores"].as_array()?;
+        let idle: f64 = cores.iter().filter_map(|core| core["idle_s"].as_f64()).sum();
+        (!cores.is_empty() && self.seconds > 0.0)
+            .then(|| idle / (self.seconds * cores.len() as f64))
+    }
+
+    /// Cores that neither the server nor the generator used, and that were not idle.
+    fn others(&self) -> Option<f64> {
+        let server = self.server.as_ref()?;
+        let cores = self.machine["cores"].as_array()?.len() as f64;
+        let softirq: f64 = self.machine["cores"]
+            .as_array()?
+            .iter()
+            .filter_map(|core| {
+                Some(core["irq_softirq_s"].as_f64()? + core["ksoftirqd_s"].as_f64()?)
+            })
+            .sum();
+        let busy = cores * (1.0 - self.idle_share()?) - softirq / self.seconds;
+        Some((busy - server.share - self.generator.share).max(0.0))
+    }
+
+    /// Gigabits of all players within the window.
+    pub fn gbit(&self) -> f64 {
+        self.bits / 1e9
+    }
+
+    /// Players that were to be.
+    pub fn asked(&self) -> usize {
+        self.setup.as_ref().map_or(0, |setup| setup.players)
+    }
+
+    /// A number of players, in percent of those that were to be.
+    pub fn percent(&self, players: usize) -> f64 {
+        100.0 * players as f64 / self.asked().max(1) as f64
+    }
+
+    /// CPU seconds of the server per gigabit.
+    pub fn cost(&self) -> Option<f64> {
+        let server = self.server.as_ref()?;
+        (self.gbit() > 0.0).then(|| server.cpu / self.gbit())
+    }
+
+    /// Join times of the probes where there were some: they joined under load.
+    pub fn joins(&self) -> &Distribution {
+        let [_, probes, _] = &self.probes;
+        if probes.len() > 0 { probes } else { &self.first_key }
+    }
+
+    /// Every figure.
+    pub fn json(&self) -> Value {
+        let gbit = self.gbit();
+        let [probes_byte, probes_key, probes_age] = &self.probes;
+        let [began, got] = self.probed;
+        let [memory_before, memory_most] = self.server_memory;
+        let stalls: u32 = self.stalls.iter().map(|(count, _)| count).sum();
+        let stalled: i64 = self.stalls.iter().map(|(_, micros)| micros).sum();
+        let mut report = json!({
+            "setup": self.setup.as_ref().map(Setup::json),
+            "cut_short": self.cut_short,
+            "window_s": round3(self.seconds),
+            "players": {
+                "asked": self.asked(), "joined": self.joined, "failed": self.failed,
+                "dropped": self.dropped, "starved": self.starved,
+                "starved_percent": round3(self.percent(self.starved)),
+                "below_95_percent": self.below_95, "reasons": self.reasons,
+            },
+            "rate": {
+                "gbit_s": round3(gbit / self.seconds.max(1e-3)),
+                "gbit": round3(gbit),
+                "wanted_mbit_s": self.rate.map(|rate| round3(rate / 1e6)),
+                "player_mbit_s": spread(self.rates.iter().map(|rate| rate / 1e6).collect()),
+            },
+            "join_ms": {
+                "first_byte": self.first_byte.millis(),
+                "first_keyframe": self.first_key.millis(),
+                "first_keyframe_age": self.key_age.millis(),
+            },
+            "probes": {
+                "began": began, "got_keyframe": got,
+                "first_byte_ms": probes_byte.millis(),
+                "first_keyframe_ms": probes_key.millis(),
+                "first_keyframe_age_ms": probes_age.millis(),
+            },
+            "latency_ms": self.latency.millis(),
+            "stalls": {
+                "players": self.stalls.len(), "count": stalls,
+                "seconds": round3(stalled as f64 / 1e6),
+            },
+            "checked": self.findings.all().iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
+            "generator": self.generator.json(gbit),
+            "generator_late_ms": self.lateness.millis(),
+            "machine": self.machine,
+            "warnings": self.warnings,
+            "seconds": self.rows.iter().map(row_json).collect::<Vec<_>>(),
+        });
+        if let (Some(server), Value::Object(report)) = (&self.server, &mut report) {
+            let mut server = server.json(gbit);
+            if let Value::Object(server) = &mut server {
+                let per =
+                    memory_most.saturating_sub(memory_before) as f64 / self.joined.max(1) as f64;
+                server.insert("memory_before_bytes".into(), memory_before.into());
+                server.insert("memory_most_bytes".into(), memory_most.into());
+                server.insert("memory_per_player_bytes".into(), json!(per.round()));
+            }
+            report.insert("server".into(), server);
+        }
+        report
+    }
+}
+
+fn row_json(row: &Row) -> Value {
+    json!({
+        "at_s": round3(row.at),
+        "measured": row.measuring,
+        "playing": row.playing,
+        "failed": row.failed,
+        "dropped": row.dropped,
+        "starved": row.starved,
+        "gbit_s": row.rate.map(|rate| round3(rate / 1e9)),
+        "p50_ms": row.p50.map(|micros| round3(micros as f64 / 1e3)),
+        "p99_ms": row.p99.map(|micros| round3(micros as f64 / 1e3)),
+        "server_cores": row.server.map(round3),
+        "generator_cores": row.generator.map(round3),
+        "server_memory_bytes": row.server_memory,
+    })
+}

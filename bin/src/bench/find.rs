@@ -1,0 +1,249 @@
+//! `--find`: the most players that still meet the goal.
+
+use std::error::Error;
+
+use super::figures::{Figures, Row};
+use super::streams::Test;
+use crate::units::grouped;
+
+/// A step from one number of players to the next while climbing.
+const CLIMB: f64 = 1.5;
+/// A next number that is closer than this is not tried: the answer is then within a tenth of the
+/// smallest number that missed the goal.
+const CLOSE: f64 = 0.05;
+/// Runs in all: a bound, however slowly it converges.
+const RUNS: usize = 24;
+
+/// One number that was tried.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Players.
+    pub players: usize,
+    /// Whether the goal was met.
+    pub met: bool,
+    /// What was measured.
+    pub figures: Figures,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The most players that met the goal, twice; 0 if none did.
+    pub players: usize,
+    /// Every run, in order.
+    pub steps: Vec<Step>,
+    /// What stops more.
+    pub bottleneck: String,
+}
+
+impl Found {
+    /// The figures of the last run with the players that were found.
+    pub fn best(&self) -> Option<&Figures> {
+        let best = |step: &&Step| step.met && step.players == self.players;
+        self.steps.iter().rev().find(best).map(|step| &step.figures)
+    }
+}
+
+/// Decides what to try next; knows nothing of how it is tried.
+#[derive(Clone, Debug)]
+pub struct Search {
+    most: usize,
+    /// The largest that met the goal, and how often it did.
+    good: Option<(usize, usize)>,
+    /// The smallest that did not.
+    bad: Option<usize>,
+    next: usize,
+}
+
+impl Search {
+    /// From so many players to at most so many.
+    pub fn new(first: usize, most: usize) -> Self {
+        Self { most, good: None, bad: None, next: first.clamp(1, most.max(1)) }
+    }
+
+    /// What to try next; `None` once the answer is sure.
+    pub fn next(&self) -> Option<usize> {
+        (self.next > 0).then_some(self.next)
+    }
+
+    /// What came of it.
+    pub fn tried(&mut self, players: usize, met: bool) {
+        if met {
+            let times = match self.good {
+                Some((good, times)) if good == players => times + 1,
+                Some((good, times)) if good > players => return self.decide(good, times),
+                _ => 1,
+            };
+            self.good = Some((players, times));
+            self.decide(players, times);
+        } else {
+            self.bad = Some(self.bad.map_or(players, |bad| bad.min(players)));
+            // An answer that does not hold when repeated is none.
+            if self.good.is_some_and(|(good, _)| good >= players) {
+                self.good = None;
+            }
+            match self.good {
+                Some((good, times)) => self.decide(good, times),
+                None => self.next = players / 2,
+            }
+        }
+    }
+
+    fn decide(&mut self, good: usize, times: usize) {
+        let middle = match self.bad {
+            Some(bad) if bad > good => good + (bad - good) / 2,
+            _ => ((good as f64 * CLIMB).ceil() as usize).min(self.most),
+        };
+        let near = (middle - good) as f64 <= good as f64 * CLOSE;
+        self.next = match (near, times) {
+            (false, _) => middle,
+            (true, 0..2) => good,
+            (true, _) => 0,
+        };
+    }
+
+    /// The answer so far.
+    pub fn answer(&self) -> usize {
+        self.good.map_or(0, |(good, _)| good)
+    }
+}
+
+/// Climbs, bisects, repeats.
+pub fn find(
+    test: &mut Test,
+    first: usize,
+    most: usize,
+    progress: &mut dyn FnMut(&Row, usize),
+    told: &mut dyn FnMut(&Step),
+) -> Result<Found, Box<dyn Error>> {
+    let mut search = Search::new(first, most);
+    let mut found = Found::default();
+    while let Some(players) = search.next() {
+        if found.steps.len() == RUNS {
+            break;
+        }
+        let figures = test.once(players, &mut |row| progress(row, players))?;
+        // A server without a stream, or none at all, has nothing more to show.
+        let over = figures.cut_short.filter(|why| *why != "no player is left");
+        let step = Step { players, met: test.goal.is_met(&figures), figures };
+        told(&step);
+        search.tried(players, step.met);
+        found.steps.push(step);
+        if let Some(why) = over {
+            found.players = search.answer();
+            found.bottleneck = format!("that the search ended before its time: {why}");
+            return Ok(found);
+        }
+    }
+    found.players = search.answer();
+    found.bottleneck = bottleneck(&found, most);
+    Ok(found)
+}
+
+/// What stops more players, as the first run that missed the goal shows it.
+fn bottleneck(found: &Found, most: usize) -> String {
+    let failed = found.steps.iter().filter(|step| !step.met && step.players > found.players);
+    let Some(step) = failed.min_by_key(|step| step.players) else {
+        return format!("nothing up to the {} players that were to be tried", grouped(most));
+    };
+    cause(&step.figures)
+}
+
+/// What a run ran into.
+pub fn cause(figures: &Figures) -> String {
+    let out_of_files = figures
+        .reasons
+        .keys()
+        .any(|why| why.contains("os error 24") || why.contains("os error 23"));
+    if out_of_files {
+        return "descriptors".into();
+    }
+    let generator = figures.generator.busiest.as_ref().map_or(0.0, |(_, share)| *share);
+    let server = figures.server.as_ref();
+    let core = server.and_then(|server| server.busiest.as_ref()).map_or(0.0, |(_, share)| *share);
+    if core >= 0.9 && core >= generator {
+        return format!("the server's core: its busiest thread used {:.0} % of one", core * 100.0);
+    }
+    if generator >= 0.9 {
+        return format!(
+            "the generator, not the server: its busiest thread used {:.0} % of a core; the server \
+             carries more",
+            generator * 100.0
+        );
+    }
+    if let (Some(used), Some(allowed)) = (
+        figures.machine["tcp_memory_peak_bytes"].as_f64(),
+        figures.machine["tcp_memory_allowed_bytes"].as_f64(),
+    ) && used > allowed * 0.9
+    {
+        return "memory for TCP (net.ipv4.tcp_mem)".into();
+    }
+    let busy: f64 = figures.idle_share().map_or(0.0, |idle| 1.0 - idle);
+    if busy > 0.95 {
+        return "this machine's cores, which others use too".into();
+    }
+    if server.is_none() {
+        return "unknown: name the server's process with --pid".into();
+    }
+    "none of CPU, memory and descriptors: a bound of the server, or the network".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Searches a server that carries so many; returns the answer and the runs it took.
+    fn search(first: usize, most: usize, carries: usize) -> (usize, usize) {
+        let mut search = Search::new(first, most);
+        let mut runs = 0;
+        while let Some(players) = search.next() {
+            runs += 1;
+            assert!(runs <= RUNS && players <= most);
+            search.tried(players, players <= carries);
+        }
+        (search.answer(), runs)
+    }
+
+    #[test]
+    fn the_answer_is_close_and_was_met_twice() {
+        for first in [100, 800, 3200, 5000] {
+            let (answer, runs) = search(first, 20_000, 3300);
+            assert!((3000..=3300).contains(&answer), "{first}: {answer}");
+            assert!(runs <= 14, "{first}: {runs}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_carries_more_than_may_be_tried_is_said_to_carry_that() {
+        assert_eq!(search(500, 1000, 3300).0, 1000);
+    }
+
+    #[test]
+    fn a_server_that_carries_nobody_ends_the_search() {
+        let mut search = Search::new(1000, 2000);
+        let mut runs = 0;
+        while let Some(players) = search.next() {
+            runs += 1;
+            search.tried(players, false);
+        }
+        assert_eq!(search.answer(), 0);
+        assert!(runs < 25, "{runs}");
+    }
+
+    #[test]
+    fn an_answer_that_does_not_hold_is_taken_back() {
+        let mut search = Search::new(100, 1000);
+        search.tried(100, true);
+        assert_eq!(search.next(), Some(150));
+        search.tried(150, true);
+        search.tried(225, false);
+        while let Some(players) = search.next() {
+            if players >= 150 {
+                search.tried(players, false);
+            } else {
+                search.tried(players, true);
+            }
+        }
+        assert!((95..150).contains(&search.answer()), "{}", search.answer());
+    }
+}

@@ -1,0 +1,92 @@
+//! `weir bench`: how much a server carries, measured from outside.
+//!
+//! It knows `network` and `media` and nothing of Weir's own server, so that it measures a peer's as it
+//! does ours. In reading order:
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `setup`, `target` | what to do, to whom, and whether this machine can |
+//! | `clock`, `ledger` | when a frame was made, and what is in it |
+//! | `publisher` | test cards over RTMP |
+//! | `dialogue`, `player`, `crowd` | a player's words, its connection, all players of a thread |
+//! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
+//! | `distribution` | many values as counts |
+//! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
+//! | `find`, `own` | run after run to the most players; this very program as the server |
+//! | `summary`, `report`, `html`, `svg` | what people and programs read |
+//! | `http`, `idle` | tests of an API, and of connections that say nothing |
+//! | `streams` | the test of streams as the command line asks for it |
+
+mod check;
+mod clock;
+mod crowd;
+mod dialogue;
+mod distribution;
+mod figures;
+mod find;
+mod goal;
+mod html;
+mod http;
+mod idle;
+mod ledger;
+mod own;
+mod playback;
+mod player;
+mod publisher;
+mod report;
+mod run;
+mod setup;
+mod streams;
+mod summary;
+mod svg;
+mod target;
+
+pub use distribution::round3;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// The goal was missed; 1 is for tests that could not be made, 2 for wrong options.
+pub const GOAL_MISSED: u8 = 3;
+/// As shells have it for Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
+/// Options of `weir bench`.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    streams: streams::Args,
+}
+
+/// Tests of something else than streams.
+#[derive(clap::Subcommand)]
+enum Other {
+    /// Requests to an HTTP API at a steady rate, latency corrected for coordinated omission
+    Http(http::Args),
+    /// Connections that say nothing: the server's memory for each
+    Idle(idle::Args),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weir bench --self                                          what one core of this machine carries
+  weir bench http://127.0.0.1:8080/live/s.flv --publish 1 --players 3200 --pid PID
+  weir bench rtmp://127.0.0.1/live/s{i} --publish 100 --players 2000 --slo \"starved<=0.1%,p99<=200ms\"
+  weir bench http://127.0.0.1:8080/live/s.flv --publish 1 --find --pid PID --html report.html
+  weir bench http http://127.0.0.1:8080/api/v1/versions --connections 1000 --rate 20k
+  weir bench idle rtmp://127.0.0.1 --connections 10k --pid PID
+
+Exit status: 0 the goal is met (or there was none and it ran), 1 it could not be tested, 2 wrong
+options, 3 the goal is missed, 130 interrupted.";
+
+/// Runs the test that was asked for.
+pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    match &args.other {
+        Some(Other::Http(args)) => http::run(args),
+        Some(Other::Idle(args)) => idle::run(args),
+        None => streams::run(&args.streams),
+    }
+}

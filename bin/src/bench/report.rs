@@ -1,0 +1,115 @@
+//! Where a test's outcome is written: people's terminal, JSON, HTML.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::figures::Figures;
+use super::find::Found;
+use super::goal::Goal;
+use super::{html, publisher, summary};
+use crate::kernel;
+
+/// What a test of streams came to.
+pub struct Outcome<'a> {
+    /// The one run, or the best of a search.
+    pub figures: &'a Figures,
+    /// The search.
+    pub found: Option<&'a Found>,
+    /// What was to be reached.
+    pub goal: &'a Goal,
+    /// What was published here.
+    pub published: Option<&'a publisher::Tally>,
+    /// The server was this very program.
+    pub own: bool,
+}
+
+/// What every report begins with: the machine, the version, the command.
+pub fn header() -> Value {
+    json!({
+        "tool": "weir bench",
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": std::env::args().collect::<Vec<_>>(),
+        "machine": kernel::machine(),
+    })
+}
+
+/// Writes JSON to a file, or to stdout for `-`. True where it was stdout: then nothing else is.
+pub fn write_json(report: &Value, path: Option<&Path>) -> Result<bool, Box<dyn Error>> {
+    let Some(path) = path else { return Ok(false) };
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    if path.as_os_str() == "-" {
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(true);
+    }
+    write_file(path, &text)?;
+    Ok(false)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+    std::fs::write(path, text)
+        .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
+impl Outcome<'_> {
+    /// Writes all that was asked for.
+    pub fn write(&self, json: Option<&Path>, html: Option<&Path>) -> Result<(), Box<dyn Error>> {
+        let verdict = summary::verdict(self.figures, self.found, self.goal, self.own);
+        let report = self.json(&verdict);
+        if let Some(path) = html {
+            let page = html::page(&verdict, self.figures, self.found, self.goal, &report);
+            write_file(path, &page)?;
+        }
+        if !write_json(&report, json)? {
+            print!("{}", summary::text(self.figures, self.goal, self.published));
+            println!("{verdict}");
+        }
+        Ok(())
+    }
+
+    fn json(&self, verdict: &str) -> Value {
+        let mut report = header();
+        if let Value::Object(report) = &mut report {
+            report.insert("verdict".into(), verdict.into());
+            report.insert("result".into(), self.figures.json());
+            if let Some(published) = self.published {
+                report.insert("publishers".into(), published.json());
+            }
+            if !self.goal.is_empty() {
+                report.insert("goal".into(), self.goal.json(self.figures));
+            }
+            if let Some(found) = self.found {
+                let steps: Vec<Value> = found
+                    .steps
+                    .iter()
+                    .map(|step| {
+                        json!({
+                            "players": step.players, "met": step.met,
+                            "goal": self.goal.json(&step.figures),
+                            "result": without_seconds(step.figures.json()),
+                        })
+                    })
+                    .collect();
+                report.insert(
+                    "found".into(),
+                    json!({
+                        "players": found.players, "bottleneck": found.bottleneck,
+                        "steps": steps,
+                    }),
+                );
+            }
+        }
+        report
+    }
+}
+
+/// A report of many runs need not have each second of each.
+fn without_seconds(mut result: Value) -> Value {
+    if let Value::Object(result) = &mut result {
+        result.remove("seconds");
+    }
+    result
+}

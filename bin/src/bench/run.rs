@@ -1,0 +1,271 @@
+//! One run: players begin, settle, are measured, and end. The main thread looks on.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use network::EventLoop;
+
+use super::clock::Clock;
+use super::crowd::{Role, Second, Share, Tally, Task, Word, Worker};
+use super::figures::{Figures, Row};
+use super::ledger::Ledger;
+use super::publisher::Publishers;
+use super::setup::Setup;
+use crate::kernel::{self, Core, Interface, Usage};
+
+/// What the main thread has for all runs: its loop, and whether somebody has pressed Ctrl-C.
+pub struct Conductor {
+    el: EventLoop,
+    interrupted: Rc<std::cell::Cell<bool>>,
+    /// The clock of stamps.
+    pub clock: Clock,
+}
+
+impl Conductor {
+    /// Takes over the signals of this process.
+    pub fn new() -> Result<Self, String> {
+        let mut el = EventLoop::new().map_err(|error| error.to_string())?;
+        let interrupted = Rc::new(std::cell::Cell::new(false));
+        let told = Rc::clone(&interrupted);
+        el.on_signals(&[network::SIGINT, network::SIGTERM], move |_, _| {
+            if told.replace(true) {
+                // Whoever asks twice does not want the report.
+                std::process::exit(130);
+            }
+        })
+        .map_err(|error| error.to_string())?;
+        Ok(Self { el, interrupted, clock: Clock::start() })
+    }
+
+    /// The main thread's loop.
+    pub fn el(&mut self) -> &mut EventLoop {
+        &mut self.el
+    }
+
+    /// Whether the user wants it to end.
+    pub fn is_interrupted(&mut self) -> bool {
+        self.el.run_once(Duration::ZERO);
+        self.interrupted.get()
+    }
+
+    /// Waits, unless interrupted.
+    pub fn wait(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.interrupted.get() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.el.run_once(left.min(Duration::from_millis(50)));
+        }
+    }
+}
+
+/// What the kernel says at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// When, by the clock.
+    pub at: i64,
+    /// The server.
+    pub server: Usage,
+    /// This process.
+    pub generator: Usage,
+    /// All cores.
+    pub cores: Vec<Core>,
+    /// All interfaces.
+    pub interfaces: std::collections::BTreeMap<String, Interface>,
+    /// Bytes that publishers have sent so far.
+    pub published: u64,
+}
+
+impl Look {
+    fn now(clock: Clock, pids: &[u32], published: u64) -> Self {
+        let at = clock.micros();
+        let interfaces = kernel::interfaces();
+        let server = kernel::usage(&kernel::family(pids));
+        let generator = kernel::usage(&[std::process::id()].into());
+        Self { at, server, generator, cores: kernel::cores(), interfaces, published }
+    }
+}
+
+/// What is collected while it runs.
+#[derive(Default)]
+struct Seen {
+    edges: [Option<Look>; 2],
+    rows: Vec<Row>,
+    server_peak: u64,
+    tcp_peak: u64,
+    last: Option<Look>,
+}
+
+/// Runs once. `progress` is shown each second's row.
+pub fn run(
+    conductor: &mut Conductor,
+    setup: &Setup,
+    ledger: Option<&Arc<Ledger>>,
+    mut publishers: Option<&mut Publishers>,
+    progress: &mut dyn FnMut(&Row),
+) -> Result<Figures, String> {
+    let clock = conductor.clock;
+    let before = Look::now(clock, &setup.pids, 0);
+    let first_at = Instant::now() + Duration::from_millis(50);
+    let from = first_at + Duration::from_secs_f64(setup.players as f64 / setup.ramp) + setup.settle;
+    let window = [from, from + setup.hold];
+    let measuring = Arc::new(AtomicBool::new(false));
+    let task = Task {
+        targets: setup.targets.clone(),
+        streams: setup.streams,
+        first_at,
+        ramp: setup.ramp,
+        window,
+        probes: setup.probes,
+        join_within: setup.join_within,
+        low_water: setup.low_water,
+        visit_every: setup.visit_every,
+        buffer: setup.buffer.as_micros() as i64,
+        rate: setup.rate,
+        from: setup.from.clone(),
+        ledger: ledger.cloned(),
+        clock,
+        measuring: Arc::clone(&measuring),
+    };
+    let (tell, words) = channel();
+    let mut workers = Vec::new();
+    for (name, share) in shares(setup) {
+        let worker = Worker::start(name, task.clone(), share, tell.clone());
+        workers.push(worker.map_err(|error| format!("cannot start a thread: {error}"))?);
+    }
+    drop(tell);
+    let seen = Rc::new(RefCell::new(Seen::default()));
+    let sent = publishers.as_ref().map(|publishers| publishers.sent());
+    let published = move || sent.as_ref().map_or(0, |sent| sent.load(Ordering::Relaxed));
+    for (which, at) in window.into_iter().enumerate() {
+        let (seen, pids, measuring) = (Rc::clone(&seen), setup.pids.clone(), measuring.clone());
+        let published = published.clone();
+        conductor.el.at(at, move |_| {
+            measuring.store(which == 0, Ordering::Relaxed);
+            if let Some(edge) = seen.borrow_mut().edges.get_mut(which) {
+                *edge = Some(Look::now(clock, &pids, published()));
+            }
+        });
+    }
+    let mut watch =
+        Watch { seconds: vec![Second::default(); workers.len()], fresh: 0, began: first_at };
+    let mut tallies = Vec::new();
+    let mut cut_short = None;
+    let patience = Instant::now() + setup.bound();
+    while tallies.len() < workers.len() {
+        conductor.el.run_once(Duration::from_millis(20));
+        hear(&words, &mut watch, &mut tallies);
+        if watch.fresh >= workers.len() {
+            watch.fresh = 0;
+            let look = Look::now(clock, &setup.pids, published());
+            let mut seen = seen.borrow_mut();
+            let row = watch.row(&look, seen.last.as_ref(), &measuring);
+            seen.server_peak = seen.server_peak.max(look.server.resident);
+            seen.tcp_peak = seen.tcp_peak.max(kernel::tcp_memory().0);
+            seen.last = Some(look);
+            progress(&row);
+            let over = row.begun == setup.players && row.failed + row.dropped == setup.players;
+            seen.rows.push(row);
+            let unpublished = publishers.as_mut().is_some_and(|publishers| {
+                publishers.look();
+                publishers.dead.len() == setup.publish
+            });
+            cut_short = cut_short
+                .or(over.then_some("no player is left"))
+                .or(unpublished.then_some("no publisher is left"))
+                .or((!setup.pids.iter().all(|pid| kernel::exists(*pid)))
+                    .then_some("the server has ended"));
+        }
+        if conductor.interrupted.get() && cut_short.is_none() {
+            cut_short = Some("interrupted");
+        }
+        if Instant::now() > patience && cut_short.is_none() {
+            cut_short = Some("the run took longer than it may");
+        }
+        if cut_short.is_some() {
+            workers.iter().for_each(Worker::finish);
+        }
+    }
+    workers.into_iter().for_each(Worker::join);
+    let seen = std::mem::take(&mut *seen.borrow_mut());
+    let [from, to] = seen.edges;
+    let last = || Look::now(clock, &setup.pids, published());
+    // What was cut short before the window is judged from its beginning.
+    let looks = [from.unwrap_or(before), to.unwrap_or_else(last)];
+    Ok(Figures::of(setup, &looks, tallies, seen.rows, cut_short)
+        .with_peaks(seen.server_peak, seen.tcp_peak))
+}
+
+/// Who has which players.
+fn shares(setup: &Setup) -> Vec<(String, Share)> {
+    let sampled = setup.sampled();
+    let threads = setup.threads.max(1);
+    let mut shares: Vec<(String, Share)> = (0..threads)
+        .map(|thread| {
+            let mine = (0..setup.players)
+                .filter(|number| !sampled.contains(number) && number % threads == thread);
+            let share = Share { thread, players: mine.collect(), role: Role::Bulk };
+            (format!("bulk-{thread}"), share)
+        })
+        .collect();
+    let sample =
+        Share { thread: threads, players: sampled.into_iter().collect(), role: Role::Sample };
+    shares.push(("sample".into(), sample));
+    shares
+}
+
+fn hear(words: &Receiver<Word>, watch: &mut Watch, tallies: &mut Vec<Tally>) {
+    while let Ok(word) = words.try_recv() {
+        match word {
+            Word::Second(second) => {
+                watch.fresh += 1;
+                if let Some(place) = watch.seconds.get_mut(second.thread) {
+                    *place = second;
+                }
+            }
+            Word::Done(tally) => tallies.push(*tally),
+        }
+    }
+}
+
+/// The newest second of each thread.
+struct Watch {
+    seconds: Vec<Second>,
+    fresh: usize,
+    began: Instant,
+}
+
+impl Watch {
+    fn row(&self, look: &Look, before: Option<&Look>, measuring: &AtomicBool) -> Row {
+        let sum = |of: fn(&Second) -> usize| self.seconds.iter().map(of).sum();
+        let mut latency = super::distribution::Distribution::default();
+        self.seconds.iter().for_each(|second| latency.add(&second.latency));
+        let share = |of: fn(&Look) -> f64| {
+            let before = before?;
+            let seconds = (look.at - before.at) as f64 / 1e6;
+            (seconds > 0.0).then(|| (of(look) - of(before)) / seconds)
+        };
+        Row {
+            at: self.began.elapsed().as_secs_f64(),
+            measuring: measuring.load(Ordering::Relaxed),
+            begun: sum(|second| second.begun),
+            playing: sum(|second| second.playing),
+            failed: sum(|second| second.failed),
+            dropped: sum(|second| second.dropped),
+            starved: sum(|second| second.starved),
+            bytes: self.seconds.iter().map(|second| second.bytes).sum(),
+            rate: None,
+            p50: latency.percentile(50.0),
+            p99: latency.percentile(99.0),
+            server: share(|look| look.server.cpu),
+            generator: share(|look| look.generator.cpu),
+            server_memory: look.server.resident,
+        }
+    }
+}

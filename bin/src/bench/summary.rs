@@ -1,0 +1,201 @@
+//! A run in a few lines for people.
+
+use std::fmt::Write;
+
+use super::distribution::Distribution;
+use super::figures::{Figures, Row};
+use super::find::{Found, Step, cause};
+use super::goal::Goal;
+use super::publisher;
+use crate::units::{grouped, shown, shown_bytes, shown_rate};
+
+/// One second in one line.
+pub fn line(row: &Row, players: usize) -> String {
+    let millis = |micros: Option<u64>| micros.map_or("-".into(), |m| shown(m as f64 / 1e3));
+    let cores =
+        |cores: Option<f64>| cores.map_or("-".into(), |cores| format!("{:.0}", cores * 100.0));
+    let mut line =
+        format!("{:>4.0} s  {} of {} playing", row.at, grouped(row.playing), grouped(players));
+    for (name, count) in
+        [("failed", row.failed), ("dropped", row.dropped), ("starved", row.starved)]
+    {
+        if count > 0 {
+            let _ = write!(line, ", {} {name}", grouped(count));
+        }
+    }
+    if let Some(rate) = row.rate {
+        let _ = write!(line, "  {}", shown_rate(rate));
+    }
+    let _ = write!(
+        line,
+        "  latency p50 {} p99 {} ms  CPU server {} % generator {} %",
+        millis(row.p50),
+        millis(row.p99),
+        cores(row.server),
+        cores(row.generator)
+    );
+    line
+}
+
+fn times(of: &Distribution) -> String {
+    format!("p50 {}, p99 {}, most {} ms", at(of, 50.0), at(of, 99.0), at(of, 100.0))
+}
+
+/// One run of a search in one line.
+pub fn step(step: &Step) -> String {
+    let figures = &step.figures;
+    let stopped = if step.met { String::new() } else { format!("; {}", cause(figures)) };
+    format!(
+        "{:>7} players: {}, {} starved, latency p99 {} ms, join p99 {} ms, server {} cores, \
+         generator {}: goal {}{stopped}",
+        grouped(step.players),
+        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        grouped(figures.starved),
+        at(&figures.latency, 99.0),
+        at(figures.joins(), 99.0),
+        figures.server.as_ref().map_or("-".into(), |server| shown(server.share)),
+        shown(figures.generator.share),
+        if step.met { "met" } else { "missed" },
+    )
+}
+
+/// What it comes to, in a sentence or two.
+pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool) -> String {
+    let rate = figures.bits / figures.seconds.max(1e-3);
+    let Some(found) = found else {
+        let measured = format!(
+            "{} of {} players got {}, latency p99 {} ms",
+            grouped(figures.joined - figures.dropped),
+            grouped(figures.asked()),
+            shown_rate(rate),
+            at(&figures.latency, 99.0)
+        );
+        return match (goal.is_empty(), goal.is_met(figures)) {
+            (true, _) => format!("{measured}."),
+            (_, true) => format!("The goal is met: {measured}."),
+            (_, false) => format!("The goal ({goal}) is MISSED: {measured}."),
+        };
+    };
+    if found.players == 0 {
+        let why = cause(figures);
+        return format!("No number of players that was tried meets the goal ({goal}): {why}.");
+    }
+    let mut out = format!(
+        "{} players meet the goal ({goal}): {}. What stops more is {}.",
+        grouped(found.players),
+        shown_rate(rate),
+        found.bottleneck
+    );
+    if own && let Some(server) = &figures.server {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            " One core of this machine, {} % busy, carries {} players: {} % of 10GbE, {} % of 25GbE.",
+            shown(server.share * 100.0),
+            grouped(found.players),
+            shown(rate / 1e8),
+            shown(rate / 2.5e8)
+        );
+    }
+    out
+}
+
+fn at(of: &Distribution, percent: f64) -> String {
+    of.percentile(percent).map_or("-".into(), |micros| shown(micros as f64 / 1e3))
+}
+
+/// A whole run.
+pub fn text(figures: &Figures, goal: &Goal, published: Option<&publisher::Tally>) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_all(&mut out, figures, goal, published);
+    out
+}
+
+fn write_all(
+    out: &mut String,
+    figures: &Figures,
+    goal: &Goal,
+    published: Option<&publisher::Tally>,
+) -> std::fmt::Result {
+    writeln!(
+        out,
+        "players     {} asked, {} joined, {} failed, {} dropped, {} starved ({} %)",
+        grouped(figures.asked()),
+        grouped(figures.joined),
+        grouped(figures.failed),
+        grouped(figures.dropped),
+        grouped(figures.starved),
+        shown(figures.percent(figures.starved)),
+    )?;
+    for (why, count) in figures.reasons.iter().take(8) {
+        writeln!(out, "            {} x {why}", grouped(*count))?;
+    }
+    writeln!(
+        out,
+        "rate        {} for {} s",
+        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        shown(figures.seconds)
+    )?;
+    writeln!(out, "latency     {} from stamp to whole frame", times(&figures.latency))?;
+    let [_, probes, _] = &figures.probes;
+    writeln!(out, "join        {} to the first keyframe", times(&figures.first_key))?;
+    if probes.len() > 0 {
+        writeln!(out, "            {} under load ({} probes)", times(probes), probes.len())?;
+    }
+    let stalls: u32 = figures.stalls.iter().map(|(count, _)| count).sum();
+    writeln!(out, "stalls      {stalls}, seen by {} players", figures.stalls.len())?;
+    let faults: Vec<String> = figures
+        .findings
+        .faults()
+        .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+        .collect();
+    writeln!(
+        out,
+        "checked     {} frames, {} against what was published: {}",
+        grouped((figures.findings.pictures + figures.findings.sounds) as usize),
+        grouped(figures.findings.compared as usize),
+        if faults.is_empty() { "no fault".to_owned() } else { faults.join(", ") }
+    )?;
+    if let Some(server) = &figures.server {
+        let [before, most] = figures.server_memory;
+        let per = most.saturating_sub(before) as f64 / figures.joined.max(1) as f64;
+        writeln!(
+            out,
+            "server      {} cores, {} CPU s per Gbit, {} ({} per player), {} switches/s",
+            shown(server.share),
+            figures.cost().map_or("-".into(), shown),
+            shown_bytes(most as f64),
+            shown_bytes(per),
+            shown(server.voluntary + server.involuntary),
+        )?;
+    }
+    let generator = &figures.generator;
+    writeln!(
+        out,
+        "generator   {} cores, {} CPU s per Gbit",
+        shown(generator.share),
+        if figures.gbit() > 0.0 { shown(generator.cpu / figures.gbit()) } else { "-".into() }
+    )?;
+    if let Some(published) = published {
+        writeln!(
+            out,
+            "publishers  {} of {} to the end, frames late by {}",
+            published.asked - published.dead.len(),
+            published.asked,
+            times(&published.lateness)
+        )?;
+        for (stream, why) in published.dead.iter().take(8) {
+            writeln!(out, "            stream {stream}: {why}")?;
+        }
+    }
+    for warning in &figures.warnings {
+        writeln!(out, "warning     {warning}")?;
+    }
+    if !goal.is_empty() {
+        for line in goal.lines(figures) {
+            writeln!(out, "goal        {line}")?;
+        }
+    }
+    Ok(())
+}

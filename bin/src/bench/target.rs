@@ -1,0 +1,187 @@
+//! Where the load goes: the URLs of the command line.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+/// How a stream is played.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// RTMP.
+    Rtmp,
+    /// FLV as the body of an answer over HTTP.
+    HttpFlv,
+    /// FLV in messages of a WebSocket.
+    WebSocketFlv,
+}
+
+impl Door {
+    /// As URLs have it.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::HttpFlv => "http",
+            Self::WebSocketFlv => "ws",
+        }
+    }
+}
+
+/// One URL, taken apart and resolved.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Target {
+    /// How it is spoken to.
+    pub door: Door,
+    /// Where.
+    pub address: SocketAddr,
+    /// Host and port as the URL has them.
+    pub authority: String,
+    /// From the slash on; `{i}` stands for a stream's number.
+    pub path: String,
+}
+
+/// Why a URL is no target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// It is not written as one.
+    #[error("{0:?} is no target: {1}")]
+    Form(String, &'static str),
+    /// TLS costs the generator more than what is to be measured.
+    #[error("{0:?}: TLS is not spoken here; test the server's plain port")]
+    Tls(String),
+    /// The name has no address.
+    #[error("{0:?}: the host cannot be found: {1}")]
+    Unknown(String, std::io::Error),
+    /// Somebody else's machine, perhaps.
+    #[error(
+        "{0} is not this machine. A load test of somebody else's server is an attack; \
+         if it is yours, say --i-own-this-host"
+    )]
+    NotOwned(SocketAddr),
+}
+
+impl Target {
+    /// Reads a URL and finds its host. An address that is not this machine's own loopback is refused
+    /// unless its owner asks.
+    pub fn parse(url: &str, owned: bool) -> Result<Self, TargetError> {
+        let form = |why| TargetError::Form(url.to_owned(), why);
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| form("it has no scheme://"))?;
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        };
+        let (door, port) = match scheme {
+            "rtmp" => (Door::Rtmp, 1935),
+            "http" => (Door::HttpFlv, 80),
+            "ws" => (Door::WebSocketFlv, 80),
+            "rtmps" | "https" | "wss" => return Err(TargetError::Tls(url.to_owned())),
+            _ => return Err(form("the schemes are rtmp://, http:// and ws://")),
+        };
+        if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(form("its path has spaces or control characters"));
+        }
+        let address = resolve(authority, port)
+            .map_err(|error| TargetError::Unknown(url.to_owned(), error))?;
+        if !address.ip().is_loopback() && !owned {
+            return Err(TargetError::NotOwned(address));
+        }
+        Ok(Self { door, address, authority: authority.to_owned(), path: path.to_owned() })
+    }
+
+    /// As it was given.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", self.door.scheme(), self.authority, self.path)
+    }
+
+    /// The path of one stream.
+    pub fn path_of(&self, stream: usize) -> String {
+        self.path.replace("{i}", &stream.to_string())
+    }
+
+    /// The whole URL of one stream over RTMP.
+    pub fn rtmp_url(&self, stream: usize) -> String {
+        format!("rtmp://{}{}", self.authority, self.path_of(stream))
+    }
+
+    /// Whether its streams have names of their own.
+    pub fn names_streams(&self) -> bool {
+        self.path.contains("{i}")
+    }
+
+    /// Where the stream that is played here is published, by the habit of this field: on RTMP's own
+    /// port, under the same name.
+    pub fn publishing_url(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let name = path.strip_suffix(".flv").unwrap_or(path);
+        match (self.door, self.address) {
+            (Door::Rtmp, _) => format!("rtmp://{}{}", self.authority, self.path),
+            (_, SocketAddr::V4(address)) => format!("rtmp://{}:1935{name}", address.ip()),
+            (_, SocketAddr::V6(address)) => format!("rtmp://[{}]:1935{name}", address.ip()),
+        }
+    }
+}
+
+fn resolve(authority: &str, port: u16) -> std::io::Result<SocketAddr> {
+    let after_host = authority.rfind(']').map_or(0, |at| at + 1);
+    let has_port = authority.get(after_host..).is_some_and(|rest| rest.contains(':'));
+    let whole = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
+    whole.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+}
+
+/// Source addresses of this machine for connections to `target`. One address has some 28,000 ports
+/// for each server; loopback has addresses without end, so that thousands of connections, run after
+/// run, do not use them up.
+pub fn sources(target: SocketAddr, given: &[IpAddr]) -> Vec<IpAddr> {
+    if !given.is_empty() {
+        return given.iter().copied().filter(|ip| ip.is_ipv4() == target.is_ipv4()).collect();
+    }
+    match target.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => {
+            (10..210).map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let target = Target::parse("http://127.0.0.1:8080/live/s{i}.flv?k=v", false).unwrap();
+        assert_eq!(target.door, Door::HttpFlv);
+        assert_eq!(target.path_of(7), "/live/s7.flv?k=v");
+        assert!(target.names_streams());
+        assert_eq!(target.publishing_url(), "rtmp://127.0.0.1:1935/live/s{i}");
+        let target = Target::parse("rtmp://127.0.0.1/live/a", false).unwrap();
+        assert_eq!(target.address.port(), 1935);
+        assert_eq!(target.publishing_url(), "rtmp://127.0.0.1/live/a");
+        let target = Target::parse("ws://[::1]/a.flv", false).unwrap();
+        assert_eq!((target.door, target.address.port()), (Door::WebSocketFlv, 80));
+        assert_eq!(target.publishing_url(), "rtmp://[::1]:1935/a");
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_the_reason() {
+        for (url, word) in [
+            ("127.0.0.1:80/a", "scheme"),
+            ("ftp://127.0.0.1/a", "rtmp://"),
+            ("https://127.0.0.1/a.flv", "TLS"),
+            ("http://127.0.0.1:80/a b", "spaces"),
+            ("http://127.0.0.1:port/a", "cannot be found"),
+            ("http://192.0.2.1/a.flv", "--i-own-this-host"),
+        ] {
+            let error = Target::parse(url, false).unwrap_err().to_string();
+            assert!(error.contains(word), "{url}: {error}");
+        }
+        assert!(Target::parse("http://192.0.2.1/a.flv", true).is_ok());
+    }
+
+    #[test]
+    fn loopback_calls_from_many_addresses() {
+        let v4 = "127.0.0.1:80".parse().unwrap();
+        assert_eq!(sources(v4, &[]).len(), 200);
+        assert_eq!(sources("192.0.2.1:80".parse().unwrap(), &[]), [] as [IpAddr; 0]);
+        let given = ["192.0.2.7".parse().unwrap(), "::7".parse().unwrap()];
+        assert_eq!(sources(v4, &given), given[..1]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Receivers that only count: the kernel throws their bytes away.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use network::{Connect, Connection, Endpoint, EventLoop, Handler, Options};
+
+use crate::support::run_until;
+use crate::transfer::peers::{Acts, LIMIT, Shared, connected};
+
+struct Counts {
+    read: Shared<usize>,
+    discarded: Shared<Vec<usize>>,
+    ended: Shared<bool>,
+}
+
+impl Handler for Counts {
+    fn received(&mut self, conn: &mut Connection, _: &mut EventLoop, input: &[u8]) -> usize {
+        self.read.change(|read| *read += input.len());
+        assert!(conn.discard_input(1000));
+        // What is left here is thrown away as well.
+        input.len() / 2
+    }
+
+    fn discarded(&mut self, conn: &mut Connection, _: &mut EventLoop, bytes: usize) {
+        self.discarded.change(|all| all.push(bytes));
+        conn.send(b".");
+    }
+
+    fn ended(&mut self, conn: &mut Connection, _: &mut EventLoop, unconsumed: &[u8]) {
+        assert!(unconsumed.is_empty());
+        self.ended.change(|ended| *ended = true);
+        conn.close();
+    }
+}
+
+#[test]
+fn bytes_are_counted_and_not_seen_from_the_call_on() {
+    let mut el = EventLoop::new().unwrap();
+    let (read, discarded, ended) = (Shared::new(0), Shared::new(Vec::new()), Shared::new(false));
+    let handler = Counts { read: read.clone(), discarded: discarded.clone(), ended: ended.clone() };
+    let (_, mut peer) = connected(&mut el, Options::default(), handler);
+    peer.write_all(b"head").unwrap();
+    run_until(&mut el, LIMIT, || read.get() > 0);
+    assert_eq!(read.get(), 4);
+
+    // Less than was asked for wakes nobody.
+    peer.write_all(&[7; 999]).unwrap();
+    for _ in 0..20 {
+        el.run_once(Duration::from_millis(1));
+    }
+    assert_eq!(discarded.get(), []);
+    peer.write_all(&[7]).unwrap();
+    run_until(&mut el, LIMIT, || !discarded.get().is_empty());
+    assert_eq!(discarded.get(), [1000]);
+    // It may answer.
+    let mut dot = [0];
+    peer.read_exact(&mut dot).unwrap();
+    assert_eq!(dot, *b".");
+
+    // The end is told, behind what came before it.
+    let writer = std::thread::spawn(move || {
+        peer.write_all(&vec![7; 3_000_000]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        // Dropped with unread bytes it would be a reset.
+        peer.read_to_end(&mut Vec::new()).unwrap();
+    });
+    run_until(&mut el, LIMIT, || ended.get());
+    writer.join().unwrap();
+    assert_eq!(discarded.get().iter().sum::<usize>(), 3_001_000);
+    assert_eq!(read.get(), 4);
+}
+
+#[test]
+fn a_unix_socket_cannot_discard() {
+    let mut el = EventLoop::new().unwrap();
+    let refused = Shared::new(None);
+    let told = refused.clone();
+    let path = std::env::temp_dir().join(format!("weir-discard-{}", std::process::id()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let handler =
+        Acts::new().opened(move |conn, _| told.change(|told| *told = Some(conn.discard_input(1))));
+    el.connect(Connect::to(Endpoint::Unix(path.clone())), |_, _| Some(Box::new(handler)));
+    run_until(&mut el, LIMIT, || refused.get().is_some());
+    assert_eq!(refused.get(), Some(false));
+    drop(listener);
+    std::fs::remove_file(path).unwrap();
+}
