@@ -95,7 +95,12 @@ impl Format {
         if self != Self::Rtmp {
             self.frame_up(&[&file_header(configs.has_audio, configs.has_video)], out);
         }
-        self.configs(configs, time, out)
+        for frame in configs.frames() {
+            // Metadata comes at zero: ffmpeg takes what comes later for a track of subtitles.
+            let time = if frame.track == Track::Data { Time::from_millis(0) } else { time };
+            self.append(&Frame { dts: time, pts: time, ..frame.clone() }, out)?;
+        }
+        Ok(())
     }
 
     /// Appends the configurations alone, for a player that has them already and needs others.
