@@ -4,6 +4,9 @@ use std::process::Command;
 
 use weir_tests::{Program, Server};
 
+/// A stream with one track is looked at for five seconds otherwise, in case that another comes.
+const LOOK: [&str; 2] = ["-analyzeduration", "1000000"];
+
 /// Pictures of this size, "160x120".
 pub fn pictures(size: &str) -> Vec<String> {
     let source = format!("testsrc2=size={size}:rate=30");
@@ -64,7 +67,7 @@ pub fn well_ended(program: Program) -> Vec<String> {
 /// A player that decodes, and fails at the first error; it tells of its progress.
 pub fn player(url: &str, seconds: Option<&str>) -> Program {
     let mut command = ffmpeg();
-    command.args(["-xerror", "-stats_period", "0.1", "-progress", "pipe:1", "-i", url]);
+    command.args(LOOK).args(["-xerror", "-stats_period", "0.1", "-progress", "pipe:1", "-i", url]);
     if let Some(seconds) = seconds {
         command.args(["-t", seconds]);
     }
@@ -81,20 +84,20 @@ pub fn figure(said: &[String], name: &str) -> u64 {
 /// What ffprobe finds, as lines of NAME=VALUE or of values.
 pub fn probe(args: &str, what: &str) -> Vec<String> {
     let mut command = Command::new("ffprobe");
-    command.args(["-v", "error"]).args(words(args)).arg(what);
+    command.args(["-v", "error"]).args(LOOK).args(words(args)).arg(what);
     let (status, said) = Program::spawn(command).end();
     assert!(status.success(), "{args} {what}: {said:#?}");
     said
 }
 
 /// Codecs and picture sizes of a stream's sound and pictures, sorted: "aac", "h264 160x120". ffprobe
-/// takes messages beside them for tracks too.
+/// takes what else RTMP says before them for a track of unknown data.
 pub fn tracks(url: &str) -> Vec<String> {
     let entries = "-show_entries stream=codec_type,codec_name,width,height -of csv=p=0";
     let said = probe(entries, url);
     let mut tracks: Vec<String> = said
         .iter()
-        .filter(|line| line.contains(",video") || line.contains(",audio"))
+        .filter(|line| !line.starts_with("unknown,data"))
         .map(|line| match *line.split(',').collect::<Vec<_>>() {
             [codec, _, width, height] => format!("{codec} {width}x{height}"),
             [codec, ..] => codec.to_owned(),
