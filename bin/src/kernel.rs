@@ -62,6 +62,8 @@ pub fn family(roots: &[u32]) -> BTreeSet<u32> {
 pub struct Usage {
     /// Seconds on a core, by the scheduler's clock.
     pub cpu: f64,
+    /// Seconds of waiting for a core that others had.
+    pub waited: f64,
     /// Seconds in their own code, and in the kernel, by ticks.
     pub user: f64,
     /// See `user`.
@@ -102,12 +104,11 @@ pub fn usage(pids: &BTreeSet<u32>) -> Usage {
         for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let path = task.path();
             // Nanoseconds on a core, nanoseconds of waiting for one, times it got one.
-            let on_core = read(path.join("schedstat"))
-                .split_whitespace()
-                .next()
-                .and_then(|word| word.parse::<f64>().ok())
-                .unwrap_or(0.0)
-                / 1e9;
+            let schedule = read(path.join("schedstat"));
+            let mut nanos = schedule.split_whitespace().map(|word| word.parse().unwrap_or(0.0));
+            let mut seconds = || nanos.next().unwrap_or(0.0) / 1e9;
+            let on_core = seconds();
+            all.waited += seconds();
             all.cpu += on_core;
             let status = read(path.join("status"));
             all.voluntary += number_after(&status, "voluntary_ctxt_switches:");

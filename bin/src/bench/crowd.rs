@@ -18,6 +18,7 @@ use super::distribution::Distribution;
 use super::ledger::Ledger;
 use super::player::Player;
 use super::target::Target;
+use crate::kernel::{self, Interface};
 
 /// What a player is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,6 +138,8 @@ pub struct Tally {
     pub stream_rate: Option<f64>,
     /// When it looked at all players at the edges of the window, by the clock.
     pub edges: [i64; 2],
+    /// What interfaces had carried then: bytes and players are counted at the same moment.
+    pub interfaces: [BTreeMap<String, Interface>; 2],
     /// How late the thread was, looked at many times a second.
     pub lateness: Distribution,
 }
@@ -247,8 +250,12 @@ impl Crowd {
                     *place = record.bytes;
                 }
             }
-            if let Some(place) = crowd.tally.borrow_mut().edges.get_mut(which) {
+            let mut tally = crowd.tally.borrow_mut();
+            if let Some(place) = tally.edges.get_mut(which) {
                 *place = crowd.clock.micros();
+            }
+            if let Some(place) = tally.interfaces.get_mut(which) {
+                *place = kernel::interfaces();
             }
             if which == 0 {
                 crowd.measured_from.set(Some(crowd.clock.micros()));
@@ -408,6 +415,7 @@ fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
         let mut tally = crowd.tally.borrow_mut();
         if tally.edges == [0, 0] || tally.edges[1] < tally.edges[0] {
             tally.edges[1] = now;
+            tally.interfaces[1] = kernel::interfaces();
             for record in crowd.records.borrow_mut().iter_mut() {
                 record.at_edges[1] = record.bytes;
             }

@@ -9,7 +9,7 @@ use super::crowd::{Ending, Record, Role, Tally, reasons};
 use super::distribution::{Distribution, round3, spread};
 use super::run::Look;
 use super::setup::Setup;
-use crate::kernel;
+use crate::kernel::{self, Interface};
 
 /// One second of a run.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +108,8 @@ pub struct Figures {
 pub struct Spent {
     /// CPU seconds.
     pub cpu: f64,
+    /// Seconds of waiting for a core that others had.
+    pub waited: f64,
     /// Of them in their own code.
     pub user: f64,
     /// Of them in the kernel.
@@ -136,6 +138,7 @@ impl Spent {
         let per_second = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds.max(1e-3);
         Self {
             cpu,
+            waited: b.waited - a.waited,
             user: b.user - a.user,
             system: b.system - a.system,
             share: cpu / seconds.max(1e-3),
@@ -152,6 +155,7 @@ impl Spent {
     fn json(&self, gbit: f64) -> Value {
         json!({
             "cpu_s": round3(self.cpu),
+            "waited_for_core_s": round3(self.waited),
             "user_s": round3(self.user),
             "system_s": round3(self.system),
             "cores": round3(self.share),
@@ -210,7 +214,11 @@ impl Figures {
             (last, bytes) = (row.at, row.bytes);
         }
         figures.rows = rows;
-        figures.machine = figures.look_at_machine(from, to);
+        // The first thread has most players.
+        let carried = tallies.iter().max_by_key(|tally| tally.records.len());
+        let nothing = Default::default();
+        let carried = carried.map_or(&nothing, |tally| &tally.interfaces);
+        figures.machine = figures.look_at_machine(from, to, carried);
         figures.warn(kernel::stolen_between(&from.cores, &to.cores));
         figures
     }
@@ -295,13 +303,18 @@ impl Figures {
         }
     }
 
-    fn look_at_machine(&self, from: &Look, to: &Look) -> Value {
+    fn look_at_machine(
+        &self,
+        from: &Look,
+        to: &Look,
+        [before, after]: &[BTreeMap<String, Interface>; 2],
+    ) -> Value {
         let (tcp, most) = kernel::tcp_memory();
         // The interface that carried most is the one under test.
         let mut interface = Value::Null;
         let mut carried = 0;
-        for (name, b) in &to.interfaces {
-            let Some(a) = from.interfaces.get(name) else { continue };
+        for (name, b) in after {
+            let Some(a) = before.get(name) else { continue };
             let bytes = b.received[0].saturating_sub(a.received[0]);
             let packets = b.received[1].saturating_sub(a.received[1]);
             if bytes < carried {
@@ -348,6 +361,12 @@ impl Figures {
         if let Some(others) = self.others().filter(|others| *others > 0.1) {
             self.warnings.push(format!(
                 "other programs used {others:.1} cores of this machine: figures of a quiet one are better"
+            ));
+        }
+        let waited = self.server.as_ref().map_or(0.0, |server| server.waited);
+        if waited > 0.1 * self.seconds {
+            self.warnings.push(format!(
+                "the server waited {waited:.1} s for cores that others had: latencies are theirs too"
             ));
         }
         if stolen > 0.02 * self.seconds {

@@ -15,7 +15,7 @@ use super::figures::{Figures, Row};
 use super::ledger::Ledger;
 use super::publisher::Publishers;
 use super::setup::Setup;
-use crate::kernel::{self, Core, Interface, Usage};
+use crate::kernel::{self, Core, Usage};
 
 /// What the main thread has for all runs: its loop, and whether somebody has pressed Ctrl-C.
 pub struct Conductor {
@@ -76,8 +76,6 @@ pub struct Look {
     pub generator: Usage,
     /// All cores.
     pub cores: Vec<Core>,
-    /// All interfaces.
-    pub interfaces: std::collections::BTreeMap<String, Interface>,
     /// Bytes that publishers have sent so far.
     pub published: u64,
 }
@@ -85,10 +83,9 @@ pub struct Look {
 impl Look {
     fn now(clock: Clock, pids: &[u32], published: u64) -> Self {
         let at = clock.micros();
-        let interfaces = kernel::interfaces();
         let server = kernel::usage(&kernel::family(pids));
         let generator = kernel::usage(&[std::process::id()].into());
-        Self { at, server, generator, cores: kernel::cores(), interfaces, published }
+        Self { at, server, generator, cores: kernel::cores(), published }
     }
 }
 
