@@ -5,6 +5,7 @@
 mod bench;
 mod config;
 mod kernel;
+mod log;
 mod plan;
 mod serve;
 mod status;
@@ -78,11 +79,14 @@ fn main() -> ExitCode {
         .from_env_lossy();
     // Colours are for people; a file or a journal gets none.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .init();
+    let (log, _ending) = match log::Log::start() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(log).with_ansi(colours).init();
     let result = match cli.command {
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Config { check: Some(path) } => check_config(&path).map(|()| ExitCode::SUCCESS),

@@ -40,7 +40,7 @@ fn a_wrong_option_fails_and_says_which() {
 fn a_taken_port_fails_and_says_which() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (good, text) = weir(&["serve", "--http", &address]);
+    let (good, text) = weir(&["serve", "--rtmp", "127.0.0.1:0", "--http", &address]);
     assert!(!good);
     assert!(text.contains(&address) && text.contains("another process listens there"), "{text}");
 }

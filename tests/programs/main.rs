@@ -7,4 +7,5 @@ mod command_line;
 mod config;
 mod examples;
 mod serve;
+mod stalled_log;
 mod system_calls;

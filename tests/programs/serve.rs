@@ -6,10 +6,15 @@ use std::process::Command;
 
 use weir_tests::Program;
 
+fn start(options: &[&str]) -> Program {
+    let ports = ["serve", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    Program::start("weir", &[&ports[..], options].concat())
+}
+
 #[test]
 fn it_serves_curl_and_drains_on_sigterm() {
-    let server = Program::start("weir", &["serve", "--http", "127.0.0.1:0", "--loops", "2"]);
-    let address = server.address();
+    let server = start(&["--loops", "2"]);
+    let address = server.address_in("look at");
     for (path, word) in [("/", "weir"), ("/healthz", "ok")] {
         let output = Command::new("curl")
             .args(["-sS", "--fail", "--max-time", "5", &format!("http://{address}{path}")])
@@ -34,8 +39,8 @@ fn it_serves_curl_and_drains_on_sigterm() {
 
 #[test]
 fn a_second_signal_does_not_wait() {
-    let server = Program::start("weir", &["serve", "--http", "127.0.0.1:0", "--drain", "60"]);
-    let address = server.address();
+    let server = start(&["--drain", "60"]);
+    let address = server.address_in("look at");
     let mut busy = TcpStream::connect(address).unwrap();
     busy.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut some = [0; 15];
