@@ -36,6 +36,9 @@ pub const CONFIGS: usize = 64;
 
 /// A log that nobody reads is written so often, or when so much has come.
 pub const UNREAD: Duration = Duration::from_millis(200);
+/// So many publishers on a loop are many: what each of their frames costs counts. With fewer, the later
+/// players of a flush gain from what has come since it began.
+pub const MANY_PUBLISHERS: u64 = 16;
 /// Publishers whose frames would wait for so long anyway are read by time, and not at each arrival.
 pub const READ_BY_TIME: Duration = Duration::from_millis(50);
 /// How long such a read takes at most, as a rule.

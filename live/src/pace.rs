@@ -50,6 +50,12 @@ impl Pace {
         }
     }
 
+    /// Whether flushes come at a fixed pace, whatever arrives.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.gather == Gather::Fixed
+    }
+
     /// When something may leave that came `now`, where the last time was `before`.
     #[must_use]
     pub fn next(&self, before: Instant, pause: Duration, now: Instant) -> Instant {

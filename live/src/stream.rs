@@ -354,6 +354,15 @@ impl Stream {
         readers.map(|reader| reader.hold.pause()).min().unwrap_or(limits::UNREAD)
     }
 
+    /// Whether its publisher is to be read by time, and not at each arrival.
+    pub fn is_read_by_time(&self) -> bool {
+        self.pause() >= limits::READ_BY_TIME && (self.is_one_of_many() || !self.is_read())
+    }
+
+    fn is_one_of_many(&self) -> bool {
+        self.counters.publishers.here() >= limits::MANY_PUBLISHERS
+    }
+
     /// So much has come that it is written whoever reads.
     pub fn has_much(&self) -> bool {
         self.logs.iter().flatten().any(|log| log.pending() >= limits::PENDING)
@@ -363,7 +372,7 @@ impl Stream {
     /// with it.
     pub fn commit_at(&self, pace: &Pace, now: Instant) -> Instant {
         let pause = self.pause();
-        if self.has_much() {
+        if self.has_much() || pace.is_fixed() && self.is_read() && !self.is_one_of_many() {
             now
         } else if !self.is_read() {
             self.committed + pause

@@ -352,8 +352,10 @@ impl RtmpConnection {
 
     fn commit(&mut self, conn: &mut Connection, el: &mut EventLoop) {
         let Role::Publisher(publishing) = &mut self.role else { return };
-        let pause = publishing.ticket.stream().borrow().pause();
-        let by_time = pause >= limits::READ_BY_TIME && !conn.is_tls();
+        let (pause, by_time) = {
+            let stream = publishing.ticket.stream().borrow();
+            (stream.pause(), stream.is_read_by_time() && !conn.is_tls())
+        };
         // Where the kernel cannot do that the publisher is read as all others.
         if by_time && publishing.read.is_none() && conn.wake_at(limits::READ_AT).is_ok() {
             publishing.read = Some(conn.start_timer(el, pause, READ));
