@@ -62,6 +62,20 @@ pub const FLV_HEADER: usize = 1024;
 /// Extensions (ModEx) of one tag. One kind is defined so far.
 pub const FLV_MOD_EX: usize = 16;
 
+// ---- MP4 ----
+
+/// Payload bytes of one chunk that is made: its sizes have 32 bits, and a chunk of 200 ms has one or two
+/// pictures as long as RTMP's longest message.
+pub const MP4_CHUNK: usize = 64 * 1024 * 1024;
+/// Frames of one chunk that is made, each of which costs some tens of bytes until then. Real ones have 100.
+pub const MP4_CHUNK_FRAMES: usize = 16 * 1024;
+/// Longest `moov` or `moof` that is read, as it is held whole. A `moov` of a stream has 2 KiB.
+pub const MP4_HEADERS: u64 = 1024 * 1024;
+/// Longest sample that is read, as long as RTMP's longest message for the same reason.
+pub const MP4_SAMPLE: u32 = 16 * 1024 * 1024;
+/// Runs of samples in one `moof`: a run costs ten times what it says it in. Real ones have one a track.
+pub const MP4_RUNS: usize = 1024;
+
 // ---- test card ----
 
 /// Longest key picture: with its framing it has to fit into what every protocol here carries.

@@ -3,5 +3,7 @@
 //! | folder | what it is |
 //! | --- | --- |
 //! | [`flv`] | FLV files and streams, and the tag bodies that RTMP sends alone |
+//! | [`mp4`] | fragmented MP4 (CMAF): init segments and chunks |
 
 pub mod flv;
+pub mod mp4;
