@@ -95,11 +95,7 @@ impl Description {
             Codec::Flac => {
                 (flac::Config::parse(needed()?)?.info(), flac::Config::boxed(needed()?)?)
             }
-            Codec::Mp3 => {
-                let info = mp3::Header::parse(first_needed()?)?.info();
-                // What browsers and this sample entry call it.
-                (Info { codec_string: "mp4a.6B".into(), ..info }, Vec::new())
-            }
+            Codec::Mp3 => (mp3::Header::parse(first_needed()?)?.info(), Vec::new()),
             Codec::Ac3 | Codec::Eac3 => {
                 let header = ac3::Header::parse(first_needed()?)?;
                 (header.info(), header.boxed())

@@ -91,7 +91,9 @@ impl Packetizer {
     }
 
     /// Adds a frame, whose payload is copied. Of AV1 it goes without its temporal delimiter, as files
-    /// have it. Configurations, ends and frames of no bytes are no samples, and are passed over.
+    /// have it. Configurations, ends and frames of no bytes are no samples, and are passed over. Where
+    /// time is missing between two frames of one chunk, the first lasts as long, at most 2^32 ticks;
+    /// between two chunks nothing is lost.
     ///
     /// # Errors
     /// The chunk would be too long with it; it is as before.
