@@ -7,19 +7,21 @@
 //! | --- | --- |
 //! | `rtmp` | sessions, handshake, chunks, messages, AMF |
 //! | `flv` | files and tags |
+//! | `mp4` | fragmented files |
 //! | `codec` | configuration records, headers of frames, NAL units |
 
 #![forbid(unsafe_code)]
 
 mod codec;
 mod flv;
+mod mp4;
 mod rtmp;
 
 /// One of the checks.
 pub type Check = fn(&[u8]);
 
 /// Each check with the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 22] = [
+pub const CHECKS: [(&str, Check); 23] = [
     ("rtmp_server", rtmp::server),
     ("rtmp_client", rtmp::client),
     ("rtmp_pair", rtmp::pair),
@@ -31,6 +33,7 @@ pub const CHECKS: [(&str, Check); 22] = [
     ("amf3", rtmp::amf3),
     ("flv_file", flv::file),
     ("flv_tag", flv::tag),
+    ("mp4", mp4::file),
     ("avc", codec::avc),
     ("hevc", codec::hevc),
     ("av1", codec::av1),

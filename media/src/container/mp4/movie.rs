@@ -110,10 +110,7 @@ fn read_track(trak: &Reader<'_>, movie_timescale: u32) -> Result<Option<TrackOf>
 type Coding = (Codec, Option<Vec<u8>>);
 
 /// The codec of a sample entry, and its configuration record.
-fn read_entry(
-    mut entry: Reader<'_>,
-    track: Track,
-) -> Result<Option<Coding>, Mp4Error> {
+fn read_entry(mut entry: Reader<'_>, track: Track) -> Result<Option<Coding>, Mp4Error> {
     let codec = match &entry.name {
         b"avc1" | b"avc3" => Codec::Avc,
         b"hvc1" | b"hev1" => Codec::Hevc,
