@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `rtmp` | sessions, handshake, chunks, messages, AMF |
 //! | `flv` | files and tags |
+//! | `ts` | MPEG-TS |
 //! | `codec` | configuration records, headers of frames, NAL units |
 
 #![forbid(unsafe_code)]
@@ -14,12 +15,13 @@
 mod codec;
 mod flv;
 mod rtmp;
+mod ts;
 
 /// One of the checks.
 pub type Check = fn(&[u8]);
 
 /// Each check with the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 22] = [
+pub const CHECKS: [(&str, Check); 23] = [
     ("rtmp_server", rtmp::server),
     ("rtmp_client", rtmp::client),
     ("rtmp_pair", rtmp::pair),
@@ -31,6 +33,7 @@ pub const CHECKS: [(&str, Check); 22] = [
     ("amf3", rtmp::amf3),
     ("flv_file", flv::file),
     ("flv_tag", flv::tag),
+    ("ts", ts::demuxer),
     ("avc", codec::avc),
     ("hevc", codec::hevc),
     ("av1", codec::av1),

@@ -3,5 +3,7 @@
 //! | folder | what it is |
 //! | --- | --- |
 //! | [`flv`] | FLV files and streams, and the tag bodies that RTMP sends alone |
+//! | [`ts`] | MPEG-TS: packets of 188 bytes |
 
 pub mod flv;
+pub mod ts;
