@@ -93,6 +93,18 @@ pub const LINT_SEGMENTS: usize = 32 * 1024;
 /// Faults the linter keeps of one playlist: a broken one would have one for each line.
 pub const LINT_FAULTS: usize = 100;
 
+// ---- MPEG-TS ----
+
+/// Longest access unit of pictures, written or read, with its start codes; as long as RTMP's messages.
+pub const TS_UNIT: usize = 16 * 1024 * 1024;
+/// Bytes of sound gathered for one PES packet: more than 100 ms of any codec at its usual rates.
+pub const TS_SOUND_BYTES: usize = 16 * 1024;
+/// Microseconds of sound gathered for one PES packet. Each has some 100 bytes around it, so more is less; but
+/// sound waits as long, and the clock that goes with it has to be told of every 100 ms.
+pub const TS_SOUND_MICROS: i64 = 96_000;
+/// Longest PES packet of sound that is read: all whose length is said.
+pub const TS_SOUND_UNIT: usize = 64 * 1024 + 6;
+
 // ---- test card ----
 
 /// Longest key picture: with its framing it has to fit into what every protocol here carries.
