@@ -8,6 +8,7 @@
 //! | `rtmp` | sessions, handshake, chunks, messages, AMF |
 //! | `flv` | files and tags |
 //! | `mp4` | fragmented files |
+//! | `ts` | MPEG-TS |
 //! | `codec` | configuration records, headers of frames, NAL units |
 
 #![forbid(unsafe_code)]
@@ -16,12 +17,13 @@ mod codec;
 mod flv;
 mod mp4;
 mod rtmp;
+mod ts;
 
 /// One of the checks.
 pub type Check = fn(&[u8]);
 
 /// Each check with the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 23] = [
+pub const CHECKS: [(&str, Check); 24] = [
     ("rtmp_server", rtmp::server),
     ("rtmp_client", rtmp::client),
     ("rtmp_pair", rtmp::pair),
@@ -34,6 +36,7 @@ pub const CHECKS: [(&str, Check); 23] = [
     ("flv_file", flv::file),
     ("flv_tag", flv::tag),
     ("mp4", mp4::file),
+    ("ts", ts::demuxer),
     ("avc", codec::avc),
     ("hevc", codec::hevc),
     ("av1", codec::av1),
