@@ -81,6 +81,8 @@ fn times(file: &File, kind: &str) -> Vec<(i64, i64)> {
     let args = format!("-select_streams {kind} -show_entries packet=pts,dts -of csv=p=0");
     probe(&args, file.path())
         .iter()
+        // It says more commas and lines where a packet has side data.
+        .filter(|line| !line.is_empty())
         .map(|line| {
             let mut numbers = line.split(',').map(|number| number.parse().expect("a number"));
             (numbers.next().expect("a PTS"), numbers.next().expect("a DTS"))
