@@ -8,18 +8,20 @@
 //! | `rtmp` | sessions, handshake, chunks, messages, AMF |
 //! | `flv` | files and tags |
 //! | `codec` | configuration records, headers of frames, NAL units |
+//! | `playlist` | names of files, queries of media playlists, the linter |
 
 #![forbid(unsafe_code)]
 
 mod codec;
 mod flv;
+mod playlist;
 mod rtmp;
 
 /// One of the checks.
 pub type Check = fn(&[u8]);
 
 /// Each check with the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 22] = [
+pub const CHECKS: [(&str, Check); 25] = [
     ("rtmp_server", rtmp::server),
     ("rtmp_client", rtmp::client),
     ("rtmp_pair", rtmp::pair),
@@ -42,6 +44,9 @@ pub const CHECKS: [(&str, Check); 22] = [
     ("mp3", codec::mp3),
     ("ac3", codec::ac3),
     ("nal", codec::nal),
+    ("playlist_names", playlist::names),
+    ("playlist_reload", playlist::reload),
+    ("playlist_lint", playlist::lint),
 ];
 
 /// Runs the check of this name.
