@@ -10,12 +10,14 @@
 //! | `mp4` | fragmented files |
 //! | `ts` | MPEG-TS |
 //! | `codec` | configuration records, headers of frames, NAL units |
+//! | `playlist` | names of files, queries of media playlists, the linter |
 
 #![forbid(unsafe_code)]
 
 mod codec;
 mod flv;
 mod mp4;
+mod playlist;
 mod rtmp;
 mod ts;
 
@@ -23,7 +25,7 @@ mod ts;
 pub type Check = fn(&[u8]);
 
 /// Each check with the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 24] = [
+pub const CHECKS: [(&str, Check); 27] = [
     ("rtmp_server", rtmp::server),
     ("rtmp_client", rtmp::client),
     ("rtmp_pair", rtmp::pair),
@@ -48,6 +50,9 @@ pub const CHECKS: [(&str, Check); 24] = [
     ("mp3", codec::mp3),
     ("ac3", codec::ac3),
     ("nal", codec::nal),
+    ("playlist_names", playlist::names),
+    ("playlist_reload", playlist::reload),
+    ("playlist_lint", playlist::lint),
 ];
 
 /// Runs the check of this name.

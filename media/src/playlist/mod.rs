@@ -1,15 +1,19 @@
-//! Playlists as text: HLS with its low latency, .
+//! Playlists as text: HLS with its low latency, DASH, and a linter that reads HLS back.
 //!
 //! | page | what it does |
 //! | --- | --- |
 //! | [`names`] | the names of a stream's files, built and read |
 //! | [`hls`] | HLS master and media playlists |
+//! | [`dash`] | DASH manifests |
+//! | [`lint`] | reads what was fetched of a media playlist over time and says which rules it broke |
 //! | [`reload`] | what a player asks for with `_HLS_msn` and its like, and whether it has to wait |
 //!
 //! Writers append to a `String` and hold nothing: a playlist is written once for each change and the same
 //! text answers every request that waited for it. Durations and times are microseconds.
 
+pub mod dash;
 pub mod hls;
+pub mod lint;
 pub mod names;
 pub mod reload;
 mod text;
@@ -58,3 +62,7 @@ pub struct Track<'a> {
     /// Bits a second of all of it.
     pub average: u64,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
