@@ -138,7 +138,7 @@ fn configured(args: &Args) -> Result<Config, Box<dyn Error>> {
 }
 
 fn settings_of(config: &Config) -> Settings {
-    let Config { rtmp, http, publish, play, log, limits, .. } = config;
+    let Config { rtmp, http, publish, play, hls, log, limits, .. } = config;
     Settings {
         publish: settings::Publish {
             grace: publish.grace,
@@ -148,6 +148,7 @@ fn settings_of(config: &Config) -> Settings {
             },
             silent_after: publish.silent_after,
             close_silent_after: publish.close_silent_after,
+            first_time: publish.first_time,
         },
         play: settings::Play {
             latency_budget: play.latency_budget,
@@ -160,6 +161,18 @@ fn settings_of(config: &Config) -> Settings {
             skip_bytes: play.skip_bytes as u64,
             close_after: play.close_after,
             unsent_in_kernel: u32::try_from(play.unsent_in_kernel).unwrap_or(u32::MAX),
+        },
+        hls: settings::Hls {
+            segment: hls.segment,
+            longest_segment: hls.longest_segment,
+            part: hls.part,
+            window: hls.window,
+            segments: match hls.segments {
+                config::HlsSegments::Mp4 => settings::Segments::Mp4,
+                config::HlsSegments::Ts => settings::Segments::Ts,
+            },
+            low_latency: hls.low_latency,
+            viewer_leaves_after: hls.viewer_leaves_after,
         },
         log_bytes: log.bytes as u64,
         streams: limits.streams,
@@ -258,7 +271,7 @@ fn open(
     tls: Option<TlsServer>,
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
-    let server = routes(&hub, Arc::clone(status))?;
+    let server = routes(&hub, Arc::clone(status), el)?;
     for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
@@ -271,11 +284,15 @@ fn open(
     Ok(())
 }
 
-fn routes(hub: &Rc<Hub>, status: Arc<Status>) -> Result<Rc<Server>, RouteError> {
+fn routes(
+    hub: &Rc<Hub>,
+    status: Arc<Status>,
+    el: &mut EventLoop,
+) -> Result<Rc<Server>, RouteError> {
     let server = Server::builder()
         .route(Method::Get, "/", move |_, reply, _| reply.text(&status.text()))?
         .route(Method::Get, "/healthz", |_, reply, _| reply.text("ok\n"))?;
-    Ok(door::http::routes(server, hub)?.build())
+    Ok(door::http::routes(server, hub, el)?.build())
 }
 
 /// Publishes the test card, on the loop where it lives.

@@ -85,6 +85,10 @@ pub enum Reason {
     NameTaken,
     /// There are as many streams as there may be.
     TooManyStreams,
+    /// As many requests wait for a list to grow as may.
+    TooManyHeld,
+    /// The segment or part is not there any more, or never was.
+    NotListed,
     /// The connection did nothing with itself.
     Idle,
     /// The server ends.
@@ -95,7 +99,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them; their places in the table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::PeerLeft,
         Self::ConnectionLost,
         Self::BadProtocol,
@@ -109,6 +113,8 @@ impl Reason {
         Self::TakenOver,
         Self::NameTaken,
         Self::TooManyStreams,
+        Self::TooManyHeld,
+        Self::NotListed,
         Self::Idle,
         Self::Drained,
         Self::NoResources,
@@ -131,6 +137,8 @@ impl Reason {
             Self::TakenOver => "taken_over",
             Self::NameTaken => "name_taken",
             Self::TooManyStreams => "too_many_streams",
+            Self::TooManyHeld => "too_many_held",
+            Self::NotListed => "not_listed",
             Self::Idle => "idle",
             Self::Drained => "drained",
             Self::NoResources => "no_resources",
@@ -157,6 +165,10 @@ impl Reason {
 pub struct Counters {
     /// Those who play.
     pub players: Visitors,
+    /// Those who watch by fetching segments; known on one loop each.
+    pub viewers: Visitors,
+    /// Segments and parts that were sent whole.
+    pub slices: Count,
     /// Those who publish.
     pub publishers: Visitors,
     /// Streams that live here.

@@ -10,8 +10,11 @@
 //! | [`name`] | what a stream may be called, at every door | |
 //! | [`timeline`] | one clock for a stream, whatever its publishers' clocks do | know a wall clock |
 //! | [`format`](mod@format) | the forms a stream has, framing included | differ between players |
+//! | [`pack`] | frames to packets, in each container | |
+//! | [`segment`] | where segments begin, the same in every format | look into frames |
 //! | [`log`] | bytes of a stream in memory, written once, read by many loops | queue per player |
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
+//! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
 //! | [`pace`] | how long frames wait for others, so that the loop can keep up | |
 //! | [`flush`] | which players are written to, in slices; what it costs | know what they are sent |
@@ -38,10 +41,13 @@ pub mod limits;
 pub mod log;
 pub mod name;
 pub mod pace;
+pub mod pack;
 pub mod player;
+pub mod segment;
 pub mod settings;
 pub mod stream;
 pub mod timeline;
+pub mod viewers;
 
 pub use counters::{Counters, Reason};
 pub use hub::{Hub, Loops};

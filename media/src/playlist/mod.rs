@@ -18,6 +18,8 @@ pub mod names;
 pub mod reload;
 mod text;
 
+pub use text::date_time;
+
 pub use hls::{Master, Media, Report};
 pub use names::{File, Rendition, Run};
 pub use reload::{Answer, Reload, State};

@@ -34,7 +34,7 @@ pub(super) fn seconds(micros: i64, out: &mut String) {
 }
 
 /// Microseconds since 1970 as a date and time of UTC with milliseconds, the form that every player reads.
-pub(super) fn date_time(micros: i64, out: &mut String) {
+pub fn date_time(micros: i64, out: &mut String) {
     let millis = micros.clamp(0, LATEST).unsigned_abs() / 1000;
     let (days, of_day) = (millis / 86_400_000, millis % 86_400_000);
     let (year, month, day) = civil(days);
