@@ -296,12 +296,11 @@ mod tests {
     fn stream(format: Format) -> (Vec<Frame>, Vec<u8>) {
         let config = frame(FrameKind::Config, 70, b"config");
         let key = frame(FrameKind::Key, 70, b"key picture");
-        let configs =
-            Configs {
-                video: Some(config.clone()),
-                infos: Infos { video: Some((Codec::Avc, Info::default())), audio: None },
-                ..Configs::default()
-            };
+        let configs = Configs {
+            video: Some(config.clone()),
+            infos: Infos { video: Some((Codec::Avc, Info::default())), audio: None },
+            ..Configs::default()
+        };
         let mut bytes = Vec::new();
         format.prelude(&configs, key.dts, &mut bytes).unwrap();
         let before = bytes.len();

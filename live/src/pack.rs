@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
+use media::codec::Info;
 use media::container::flv::packetizer::{Around, TooLong};
 use media::container::flv::tag::Header;
 use media::container::{mp4, ts};
 use media::protocol::rtmp::chunk;
-use media::codec::Info;
 use media::{Codec, Frame, FrameKind, Time, Track};
 
 use crate::format::{Configs, Container, Format};
@@ -292,10 +292,8 @@ impl Mp4 {
         placed: Placed<'_>,
         out: &mut Out<'_, '_>,
     ) -> Result<(), TooLong> {
-        let is_sample = matches!(
-            frame.kind,
-            FrameKind::Key | FrameKind::Delta | FrameKind::Disposable
-        );
+        let is_sample =
+            matches!(frame.kind, FrameKind::Key | FrameKind::Delta | FrameKind::Disposable);
         if !is_sample {
             return Ok(());
         }
@@ -357,8 +355,7 @@ impl Mp4 {
     fn finish(&mut self, next: Option<&Frame>, out: &mut Out<'_, '_>) {
         let (epoch, segment) = (self.epoch, self.segment);
         let has_video = self.video.is_some();
-        let tracks =
-            [(Track::Video, self.video.as_mut()), (Track::Audio, self.audio.as_mut())];
+        let tracks = [(Track::Video, self.video.as_mut()), (Track::Audio, self.audio.as_mut())];
         for (track, pending) in tracks {
             let Some(pending) = pending else { continue };
             let next = next.filter(|next| next.track == track).map(|next| next.dts);

@@ -40,9 +40,7 @@ pub fn routes(
     let hls = Hls::start(hub, el);
     server
         .route(Method::Get, TIME, move |_, reply, _| what_time(&time, reply))?
-        .route(Method::Get, PATH, move |request, reply, el| {
-            media(&play, &hls, request, reply, el)
-        })?
+        .route(Method::Get, PATH, move |request, reply, el| media(&play, &hls, request, reply, el))?
         .route(Method::Options, PATH, move |_, reply, _| {
             reply.respond(
                 StatusCode::NO_CONTENT,

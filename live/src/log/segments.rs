@@ -37,8 +37,7 @@ impl Segments {
         longest: i64,
     ) -> Self {
         let firsts = index.segments();
-        let mut segments =
-            Self { independent: true, longest, open: None, ..Self::default() };
+        let mut segments = Self { independent: true, longest, open: None, ..Self::default() };
         let under = |epoch: u32| configs.iter().rev().find(|(number, _)| *number == epoch);
         let is_over = |number: u32| under_way.is_none_or(|(open, _)| open != number);
         let (mut age, mut bytes, mut peak) = (0_i64, 0_u64, 0_u64);
@@ -113,11 +112,10 @@ impl Segments {
         });
     }
 
-    /// Whether there is enough to begin with.
+    /// Whether there is enough to begin with: players that know nothing of parts need a whole segment.
     #[must_use]
-    pub fn is_playable(&self, low_latency: bool) -> bool {
-        let has_parts = || self.open.as_ref().is_some_and(|open| !open.parts.is_empty());
-        !self.complete.is_empty() || low_latency && has_parts()
+    pub fn is_playable(&self) -> bool {
+        !self.complete.is_empty()
     }
 
     /// Seconds that no segment is longer than, once rounded.

@@ -261,7 +261,8 @@ impl View {
     pub(crate) fn bitrate(&self) -> u64 {
         let inner = self.inner.borrow();
         let first = inner.index.next_packet(0).map(|packet| packet.time);
-        let micros = inner.index.newest().zip(first).map_or(0, |(newest, first)| newest.since(first));
+        let micros =
+            inner.index.newest().zip(first).map_or(0, |(newest, first)| newest.since(first));
         let bits = (inner.index.head() - inner.index.tail()).saturating_mul(8_000_000);
         bits.checked_div(micros.max(0).unsigned_abs()).unwrap_or(0)
     }
@@ -279,7 +280,8 @@ impl View {
     /// The newest configurations of a generation.
     pub(crate) fn configs_of_generation(&self, generation: u32) -> Option<Arc<Configs>> {
         let inner = self.inner.borrow();
-        let found = inner.configs.iter().rev().find(|(_, configs)| configs.generation == generation);
+        let found =
+            inner.configs.iter().rev().find(|(_, configs)| configs.generation == generation);
         found.map(|(_, configs)| Arc::clone(configs))
     }
 

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use media::{Frame, Time};
 use media::container::flv::packetizer::TooLong;
+use media::{Frame, Time};
 use network::MemoryFile;
 
 use super::index::{Index, Packet};
 use super::{About, Growth, Hold, Opened};
 use crate::format::{Configs, Format};
-use crate::pack::{Packer, Placed, Sink};
 use crate::limits;
+use crate::pack::{Packer, Placed, Sink};
 
 /// A loop that reads the log.
 pub struct Reader {
@@ -256,7 +256,7 @@ mod tests {
 
     /// What FLV puts around an AVC picture.
     const HEADERS: u64 = 20;
-    const BOUNDS: Bounds = 
+    const BOUNDS: Bounds =
         Bounds { bytes: 1 << 20, span: 15_000_000, kept: 500_000, part: 200_000 };
 
     fn picture(number: i64, len: usize) -> Frame {

@@ -107,7 +107,7 @@ impl Listing {
     /// What the list has; nothing as long as there is none to be sent.
     pub(super) fn state(&self, hls: &Hls) -> Option<State> {
         let segments = self.segments(hls);
-        segments.is_playable(self.is_low_latency(hls)).then(|| self.media(hls, &segments, &[]).state())
+        segments.is_playable().then(|| self.media(hls, &segments, &[]).state())
     }
 
     pub(super) fn is_low_latency(&self, hls: &Hls) -> bool {
@@ -128,7 +128,12 @@ impl Listing {
         segments
     }
 
-    pub(super) fn media<'a>(&self, hls: &Hls, segments: &'a Segments, reports: &'a [Report]) -> Media<'a> {
+    pub(super) fn media<'a>(
+        &self,
+        hls: &Hls,
+        segments: &'a Segments,
+        reports: &'a [Report],
+    ) -> Media<'a> {
         let part = i64::try_from(hls.hub.settings.hls.part.as_micros()).unwrap_or(i64::MAX);
         let part = part.saturating_add(part / limits::PART_JITTER);
         Media {
@@ -246,9 +251,7 @@ impl Listing {
 
     /// What is not there is waited for if it is the next to come.
     fn missing(&self, hls: &Hls, number: u64, part: Option<u32>) -> Option<Ready> {
-        if self.view.file().is_none() {
-            return None;
-        }
+        self.view.file()?;
         let segments = self.segments(hls);
         let state = self.media(hls, &segments, &[]).state();
         let is_next = !state.ended
@@ -298,7 +301,9 @@ impl Listing {
         let mut kept = VecDeque::new();
         for mut waiting in waiting {
             let ready = self.resolve(hls, &waiting.ask).or_else(|| {
-                (is_time && waiting.until <= now).then(|| self.late(hls, &mut waiting, now)).flatten()
+                (is_time && waiting.until <= now)
+                    .then(|| self.late(hls, &mut waiting, now))
+                    .flatten()
             });
             match ready {
                 Some(ready) => {
