@@ -10,6 +10,7 @@ mod plan;
 mod serve;
 mod status;
 mod units;
+mod web;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};

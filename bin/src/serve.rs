@@ -18,6 +18,7 @@ use network::{
 
 use crate::config::{self, Config};
 use crate::status::Status;
+use crate::web;
 
 /// Options of `weir serve`; what is given here holds, whatever the config file says.
 #[derive(clap::Args)]
@@ -79,6 +80,9 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     let mut doors = bind(&config, &settings, count, open_files, tls.as_ref())?;
     let urls = urls(&doors);
+    let rtmp = doors.iter().flatten().find(|door| door.speaks == Speaks::Rtmp && !door.is_tls);
+    let rtmp = rtmp.and_then(|door| port(door.bound.endpoint()));
+    let page = watch_page(&doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
     let loops = Loops::default();
@@ -98,7 +102,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     on_each(&threads, || {
         let (status, tls) = (Arc::clone(&status), tls.clone());
         let here: Vec<Door> = doors.iter_mut().filter_map(|bounds| bounds.pop()).collect();
-        move |el| open(el, here, &status, tls)
+        move |el| open(el, here, &status, rtmp, tls)
     })?;
     if args.demo {
         on_each(&threads, || publish_demo)?;
@@ -106,7 +110,10 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     tracing::info!(loops = count, open_files, "serving");
     urls.iter().for_each(|line| tracing::info!("{line}"));
     if args.demo {
-        tracing::info!("the test card is live/demo");
+        match page {
+            Some(page) => tracing::info!("the test card is live/demo; watch it at {page}"),
+            None => tracing::info!("the test card is live/demo"),
+        }
     }
     wait_for_end(&threads, config.server.drain, tls)?;
     threads.join();
@@ -234,6 +241,7 @@ fn urls(doors: &[Vec<Door>]) -> Vec<String> {
     }
     if let Some(http) = at(Speaks::Http, false) {
         lines.push(format!("play        http://{http}/live/NAME.flv, or ws:// with the same path"));
+        lines.push(format!("watch       http://{http}/watch/live/NAME"));
         lines.push(format!("look at     http://{http}/"));
     }
     for (name, speaks) in [("rtmps", Speaks::Rtmp), ("https", Speaks::Http)] {
@@ -242,6 +250,25 @@ fn urls(doors: &[Vec<Door>]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Where the test card is watched in a browser.
+fn watch_page(doors: &[Vec<Door>]) -> Option<String> {
+    // Without TLS first: a certificate is rarely for this machine's own address.
+    let mut pages: Vec<_> =
+        doors.iter().flatten().filter(|door| door.speaks == Speaks::Http).collect();
+    pages.sort_by_key(|door| door.is_tls);
+    let door = pages.first()?;
+    let scheme = if door.is_tls { "https" } else { "http" };
+    Some(format!("{scheme}://{}/watch/live/demo", shown(door.bound.endpoint())))
+}
+
+fn port(endpoint: &Endpoint) -> Option<u16> {
+    match endpoint {
+        Endpoint::Ip(address) => Some(address.port()),
+        Endpoint::Name(_, port) => Some(*port),
+        Endpoint::Unix(_) => None,
+    }
 }
 
 /// Runs a task on each loop and waits until all have done theirs.
@@ -268,10 +295,11 @@ fn open(
     el: &mut EventLoop,
     doors: Vec<Door>,
     status: &Arc<Status>,
+    rtmp: Option<u16>,
     tls: Option<TlsServer>,
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
-    let server = routes(&hub, Arc::clone(status), el)?;
+    let server = routes(&hub, Arc::clone(status), rtmp, el)?;
     for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
@@ -287,11 +315,12 @@ fn open(
 fn routes(
     hub: &Rc<Hub>,
     status: Arc<Status>,
+    rtmp: Option<u16>,
     el: &mut EventLoop,
 ) -> Result<Rc<Server>, RouteError> {
-    let server = Server::builder()
-        .route(Method::Get, "/", move |_, reply, _| reply.text(&status.text()))?
-        .route(Method::Get, "/healthz", |_, reply, _| reply.text("ok\n"))?;
+    let server =
+        Server::builder().route(Method::Get, "/healthz", |_, reply, _| reply.text("ok\n"))?;
+    let server = web::routes(server, hub, status, rtmp)?;
     Ok(door::http::routes(server, hub, el)?.build())
 }
 

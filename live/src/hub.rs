@@ -501,6 +501,26 @@ impl Hub {
         }
     }
 
+    /// Which loop this is.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// How many loops there are.
+    pub fn places(&self) -> usize {
+        self.loops.all().len()
+    }
+
+    /// Calls `each` with every stream that lives here.
+    pub fn each_stream(&self, mut each: impl FnMut(&Stream)) {
+        self.streams.borrow().values().for_each(|stream| each(&stream.borrow()));
+    }
+
+    /// Calls `each` with every view of this loop.
+    pub fn each_view(&self, each: impl FnMut(&Rc<View>)) {
+        self.views.borrow().values().for_each(each);
+    }
+
     /// How many players play on this loop.
     pub fn players(&self) -> usize {
         self.views.borrow().values().map(|view| view.players()).sum()

@@ -16,6 +16,7 @@
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
 //! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
+//! | [`glance`] | what is live, and who watches, on all loops | keep it |
 //! | [`pace`] | how long frames wait for others, so that the loop can keep up | |
 //! | [`flush`] | which players are written to, in slices; what it costs | know what they are sent |
 //! | [`player`] | a cursor in a log | keep a queue |
@@ -36,6 +37,7 @@ pub mod demo;
 pub mod door;
 pub mod flush;
 pub mod format;
+pub mod glance;
 pub mod hub;
 pub mod limits;
 pub mod log;

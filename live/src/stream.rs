@@ -92,6 +92,8 @@ pub struct Stream {
     counters: Arc<Counters>,
     frames: u64,
     keyframes: u64,
+    /// Of all publishers.
+    bytes: u64,
 }
 
 /// What readers of one format are to be told.
@@ -140,6 +142,7 @@ impl Stream {
             counters,
             frames: 0,
             keyframes: 0,
+            bytes: 0,
         }
     }
 
@@ -201,6 +204,11 @@ impl Stream {
         (self.frames, self.keyframes)
     }
 
+    /// Bytes of the frames that were published so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// What the tracks are.
     pub fn infos(&self) -> &Infos {
         &self.infos
@@ -242,6 +250,7 @@ impl Stream {
         self.check(&frame)?;
         self.counters.frames_in.add(1);
         self.frames += 1;
+        self.bytes += frame.payload.len() as u64;
         if frame.track == Track::Video {
             self.keyframes += u64::from(frame.kind == FrameKind::Key);
             if self.waits_for_key && frame.kind != FrameKind::Key {
