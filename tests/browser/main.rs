@@ -1,7 +1,9 @@
 //! A web page of another origin plays streams by mpegts.js in Chromium: `play.mjs` drives the browser,
-//! `page.html` is the page.
+//! `page.html` is the page. Weir's own pages are looked at in `watch.rs`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -24,6 +24,7 @@ const [executablePath, way, url, picture] = process.argv.slice(2);
 const read = path => readFileSync(new URL(path, import.meta.url), 'utf8');
 const files = {
   '/': ['text/html', read('page.html')],
+  '/clock.js': ['text/javascript', read('clock.js')],
   '/mpegts.js': ['text/javascript', read('node_modules/mpegts.js/dist/mpegts.js')],
   '/favicon.ico': ['image/x-icon', ''],
 };

@@ -155,8 +155,9 @@ const KEYS = {
   m: toggleMute,
   f: toggleFull,
   i: toggleFacts,
-  ArrowUp: () => setVolume((video.muted ? 0 : video.volume) + VOLUME_STEP),
-  ArrowDown: () => setVolume((video.muted ? 0 : video.volume) - VOLUME_STEP),
+  // Louder than nothing is as loud as before.
+  ArrowUp: () => (video.muted ? toggleMute() : setVolume(video.volume + VOLUME_STEP)),
+  ArrowDown: () => !video.muted && setVolume(video.volume - VOLUME_STEP),
 };
 
 addEventListener('keydown', event => {
