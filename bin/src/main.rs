@@ -32,7 +32,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  weir serve --demo                     serve, with a test card to play at live/demo
+  weir serve --demo                     serve, with a test card to watch in a browser
   weir serve                            RTMP on port 1935, HTTP on 8080, of all addresses
   weir serve --config weir.toml         serve as a config file says
   weir serve --loops 4 --pin            four event loops, each on a core of its own

@@ -84,7 +84,7 @@ fn it_goes_on(size: &str) {
     let page = page("watch", weir.http, "/watch/live/back");
     plays(&page, "640x360", &[]);
     first.signal("KILL");
-    page.wait_for("says The publisher is away");
+    page.wait_for("says Nothing comes from the publisher");
     let _second = weir.publish("back", size);
     let said = page.lines_until("says nothing");
     complained(&said, &[]);
