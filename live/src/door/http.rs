@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network::http::{
     Answered, Body, BodyWriter, HttpError, Method, MethodSet, Reply, Request, ResponseWriter,
@@ -103,9 +103,10 @@ fn media(hub: &Rc<Hub>, request: &Request<'_>, reply: Reply<'_>, el: &mut EventL
         Version::Http10 => Format::Flv,
         Version::Http11 => Format::ChunkedFlv,
     };
+    let asked = Instant::now();
     let view = hub.view(el, &name, format);
     if view.entry(start).is_some() {
-        return begin(hub, &view, start, reply);
+        return begin(hub, &view, start, asked, reply);
     }
     let wait = hub.settings.play.wait_for_publisher;
     if wait.is_zero() && view.file().is_some() {
@@ -121,7 +122,7 @@ fn media(hub: &Rc<Hub>, request: &Request<'_>, reply: Reply<'_>, el: &mut EventL
             let hub = Rc::clone(hub);
             // Who has gone meanwhile is not answered.
             held.reply(el, move |reply| match playable(&waits, start) {
-                Some(start) => begin(&hub, &waits, start, reply),
+                Some(start) => begin(&hub, &waits, start, asked, reply),
                 None => not_found(&hub, &waits, reply),
             });
         }),
@@ -154,7 +155,13 @@ fn fail(hub: &Hub, reply: Reply<'_>, status: StatusCode, reason: &str) -> Answer
     )
 }
 
-fn begin(hub: &Rc<Hub>, view: &Rc<View>, start: Start, reply: Reply<'_>) -> Answered {
+fn begin(
+    hub: &Rc<Hub>,
+    view: &Rc<View>,
+    start: Start,
+    asked: Instant,
+    reply: Reply<'_>,
+) -> Answered {
     let (hub_for_head, hub, view) = (Rc::clone(hub), Rc::clone(hub), Rc::clone(view));
     reply.stream(
         StatusCode::OK,
@@ -169,6 +176,7 @@ fn begin(hub: &Rc<Hub>, view: &Rc<View>, start: Start, reply: Reply<'_>) -> Answ
                 hub,
                 view,
                 start,
+                asked,
                 writer: Some(writer),
                 player: None,
                 id,
@@ -183,6 +191,7 @@ struct HttpPlayer {
     hub: Rc<Hub>,
     view: Rc<View>,
     start: Start,
+    asked: Instant,
     /// Ends the body.
     writer: Option<BodyWriter>,
     player: Option<Player>,
@@ -201,8 +210,12 @@ impl Handler for HttpPlayer {
             conn = self.id, stream = %self.view.name, door = self.view.format.name(),
             peer = %Peer(conn.peer()), "play"
         );
-        match self.player {
-            Some(_) => conn.want_room(),
+        match &self.player {
+            Some(player) => {
+                let place = (&self.view, player.cursor());
+                self.hub.plays(&self.id, self.view.format.name(), conn, place, self.asked);
+                conn.want_room();
+            }
             // It was there a moment ago.
             None => self.leave(conn, Reason::StreamEnded),
         }
@@ -235,7 +248,7 @@ impl Handler for HttpPlayer {
             detail: &detail,
         };
         if let Some(player) = self.player.take() {
-            goodbye.say(conn, player.account(el.now()), &self.hub.counters);
+            goodbye.say(conn, player.account(el.now()), &self.hub);
         }
     }
 }

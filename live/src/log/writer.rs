@@ -100,6 +100,11 @@ impl Writer {
         Ok(())
     }
 
+    /// In which form.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Bytes that were appended and are not written yet.
     pub fn pending(&self) -> usize {
         self.buffer.len()
