@@ -209,7 +209,7 @@ impl Hub {
         self.rounds.set(round.wrapping_add(1));
         match round % ROUND {
             0 => self.report(el),
-            2 => self.list_all(el, self.stream_names().into()),
+            1 => self.list_all(el, self.stream_names().into()),
             _ => {}
         }
     }

@@ -12,6 +12,7 @@ use media::codec::Info;
 
 use crate::clients::{Toll, Viewers};
 use crate::json::Json;
+use crate::log::writer::Writer;
 use crate::name::StreamName;
 use crate::stream::Stream;
 
@@ -32,6 +33,8 @@ pub struct Listing {
     pub by_protocol: Viewers,
     /// Bytes that its publisher has sent.
     pub received: u64,
+    /// Bytes of its logs.
+    pub kept: u64,
     /// What happened to its players.
     pub toll: Toll,
     /// The answer to who looks it up, but for what follows `"edge":`.
@@ -61,7 +64,6 @@ impl Listing {
             json.maybe_text("audio", codec(&stream.infos().audio));
             json.number("kbps", rates.kbps.round() as u64);
         });
-        let mut json = json;
         // The object is open still: the edge belongs to who answers.
         json.pop();
         json.extend_from_slice(b",\"viewers\":");
@@ -75,6 +77,7 @@ impl Listing {
             viewers,
             by_protocol: stream.audience.viewers(),
             received: stream.meter.totals().bytes,
+            kept: stream.logs().map(Writer::kept).sum(),
             toll: stream.audience.toll.clone(),
             json: json.into(),
         }
@@ -144,6 +147,11 @@ impl Directory {
     /// All of them.
     pub fn all(&self) -> Vec<Arc<Listing>> {
         self.streams.borrow().values().cloned().collect()
+    }
+
+    /// Bytes of all logs.
+    pub fn log_bytes(&self) -> u64 {
+        self.streams.borrow().values().map(|listing| listing.kept).sum()
     }
 
     /// How many are live, and how many play them.

@@ -61,6 +61,11 @@ impl Event {
         }
     }
 
+    /// The settings were read again, or could not be.
+    pub fn reload(is_good: bool) -> Self {
+        Self { reason: Some(if is_good { "done" } else { "failed" }), ..Self::now("reload") }
+    }
+
     /// As a message of an event stream.
     fn message(&self, boot: u64, number: u64) -> Bytes {
         let mut out = Vec::with_capacity(256);

@@ -30,19 +30,10 @@ pub struct About {
     pub began: SystemTime,
     /// The same on the clock that does not jump.
     pub started: Instant,
-    /// Says what memory it takes.
-    pub memory: fn() -> Memory,
+    /// Says how many bytes of memory the process takes, logs left out.
+    pub resident: fn() -> u64,
     /// Lets connections in.
     pub limiter: Limiter,
-}
-
-/// Bytes of memory.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Memory {
-    /// Of the process.
-    pub resident: u64,
-    /// In memory files: the logs.
-    pub logs: u64,
 }
 
 /// Who may read without a token.

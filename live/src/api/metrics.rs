@@ -80,11 +80,10 @@ fn process(api: &Api, page: &mut Page) {
     let began = unix(about.began).as_secs_f64();
     let help = "When the process began, in seconds since 1970.";
     page.one("process_start_time_seconds", "gauge", help, began);
-    let memory = (about.memory)();
     let help = "Memory of the process.";
-    page.one("process_resident_memory_bytes", "gauge", help, memory.resident as f64);
+    page.one("process_resident_memory_bytes", "gauge", help, (about.resident)() as f64);
     let help = "Memory of the streams' logs, in memory files.";
-    page.one("weir_log_memory_bytes", "gauge", help, memory.logs as f64);
+    page.one("weir_log_memory_bytes", "gauge", help, api.hub.directory.log_bytes() as f64);
     let help = "Whether the server is about to end.";
     page.one("weir_draining", "gauge", help, f64::from(u8::from(api.hub.is_draining())));
     let open = about.limiter.open() as f64;
@@ -195,9 +194,10 @@ fn counts(api: &Api, page: &mut Page) {
     for (name, kind, help, of) in COUNTS {
         page.one(name, kind, help, api.sum(of) as f64);
     }
+    type Of = fn(&Counters) -> u64;
     let name = "weir_frames_dropped_total";
     page.family(name, "counter", "Frames that no player gets, by reason.");
-    let dropped: [(&str, fn(&Counters) -> u64); 3] = [
+    let dropped: [(&str, Of); 3] = [
         ("before_keyframe", |c| c.frames_before_key.get()),
         ("too_long", |c| c.frames_too_long.get()),
         ("other_track", |c| c.frames_of_other_tracks.get()),
@@ -263,7 +263,7 @@ fn streams(api: &Api, page: &mut Page) {
             f64::from(u8::from(l.is_live))
         }),
         ("weir_stream_viewers", "gauge", "Who plays the stream.", |l| l.viewers.into()),
-        ("weir_stream_bits_per_second", "gauge", "What its publisher sends.", |l| l.kbps * 1000.0),
+        ("weir_stream_bytes_per_second", "gauge", "What its publisher sends.", |l| l.kbps * 125.0),
         ("weir_stream_frames_per_second", "gauge", "Pictures from its publisher.", |l| l.pictures),
         ("weir_stream_received_bytes_total", "counter", "Bytes from its publisher.", |l| {
             l.received as f64

@@ -38,7 +38,7 @@ use network::http::{
     Answered, Body, Failure, Method, Reply, Request, RouteError, ServerBuilder, StatusCode,
 };
 
-pub use about::{About, Memory, ReadFrom};
+pub use about::{About, ReadFrom};
 
 use crate::counters::ApiRefusal;
 use crate::hub::Hub;

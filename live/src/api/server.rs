@@ -38,10 +38,9 @@ pub(super) fn summary(
         json.number("streams_live", live);
         json.number("publishers", api.sum(|c| c.publishers.here()));
         json.number("players", api.sum(|c| c.players.here()));
-        let memory = (about.memory)();
         json.member_object("memory", |json| {
-            json.number("resident_bytes", memory.resident);
-            json.number("log_bytes", memory.logs);
+            json.number("resident_bytes", (about.resident)());
+            json.number("log_bytes", api.hub.directory.log_bytes());
         });
     })
 }
@@ -111,7 +110,7 @@ pub(super) fn summaries(
 ) -> Answered {
     let handles = api.hub.handles();
     let busy: f64 = handles.iter().map(|handle| f64::from(handle.busy_share())).sum();
-    let memory = (api.about.memory)();
+    let resident = (api.about.resident)();
     let now = u64::try_from(unix(SystemTime::now()).as_millis()).unwrap_or(0);
     api.object(reply, asked.is_pretty, |json| {
         envelope(json, api);
@@ -121,7 +120,7 @@ pub(super) fn summaries(
             json.member_object("self", |json| {
                 json.text("version", api.about.version);
                 json.number("pid", std::process::id().into());
-                json.number("mem_kbyte", memory.resident / 1024);
+                json.number("mem_kbyte", resident / 1024);
                 json.float("cpu_percent", busy);
                 json.number("srs_uptime", api.about.started.elapsed().as_secs());
             });
