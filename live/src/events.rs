@@ -145,7 +145,7 @@ pub struct Events {
 struct Keeper {
     boot: u64,
     number: u64,
-    kept: VecDeque<(u64, Bytes)>,
+    kept: VecDeque<(u64, Event)>,
     listening: Vec<usize>,
 }
 
@@ -185,16 +185,18 @@ impl Events {
 }
 
 impl Keeper {
-    fn keep(&mut self, events: &[Event]) -> Vec<Bytes> {
+    /// Numbers events and keeps them; the messages they are told by, where somebody listens.
+    fn keep(&mut self, events: Vec<Event>) -> Vec<Bytes> {
         if self.boot == 0 {
             self.boot = unix(SystemTime::now()).as_secs();
         }
-        let mut messages = Vec::with_capacity(events.len());
+        let mut messages = Vec::new();
         for event in events {
             self.number += 1;
-            let message = event.message(self.boot, self.number);
-            messages.push(message.clone());
-            self.kept.push_back((self.number, message));
+            if !self.listening.is_empty() {
+                messages.push(event.message(self.boot, self.number));
+            }
+            self.kept.push_back((self.number, event));
             if self.kept.len() > limits::EVENTS_KEPT {
                 self.kept.pop_front();
             }
@@ -207,7 +209,7 @@ impl Keeper {
         let Some(EventId { boot, number }) = last else { return Vec::new() };
         let after = if boot == self.boot { number } else { 0 };
         let behind = self.kept.iter().filter(|(number, _)| *number > after);
-        behind.map(|(_, message)| message.clone()).collect()
+        behind.map(|(number, event)| event.message(self.boot, *number)).collect()
     }
 }
 
@@ -228,7 +230,7 @@ impl Hub {
         }
         self.on(el, KEEPER, move |hub, el| {
             let mut keeper = hub.events.keeper.borrow_mut();
-            let messages: std::sync::Arc<[Bytes]> = keeper.keep(&noted).into();
+            let messages: std::sync::Arc<[Bytes]> = keeper.keep(noted).into();
             for place in &keeper.listening {
                 let messages = std::sync::Arc::clone(&messages);
                 hub.on(el, *place, move |hub, el| hub.events.deliver(el, &messages));
@@ -286,7 +288,9 @@ mod tests {
     fn what_was_missed_is_what_is_kept_behind_an_id() {
         let mut keeper = Keeper::default();
         let event = Event { stream: StreamName::parse("a/b").ok(), ..Event::now("play") };
-        let messages = keeper.keep(&vec![event; limits::EVENTS_KEPT + 10]);
+        assert!(keeper.keep(vec![event.clone()]).is_empty(), "nobody listens");
+        keeper = Keeper { listening: vec![0], ..Keeper::default() };
+        let messages = keeper.keep(vec![event; limits::EVENTS_KEPT + 10]);
         let text = String::from_utf8(messages[0].to_vec()).unwrap();
         let boot = keeper.boot;
         assert!(text.starts_with(&format!("id: {boot}-1\nevent: play\ndata: {{\"id\"")), "{text}");

@@ -18,6 +18,8 @@ use network::{EventLoop, Listen};
 #[path = "../network_alloc/counting.rs"]
 mod counting;
 
+mod lookup;
+
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 

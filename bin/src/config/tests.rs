@@ -249,7 +249,7 @@ fn what_nobody_knows_is_refused_and_the_nearest_is_named() {
         (
             "\n[sever]\npin = true",
             "weir.toml:2: sever: unknown section, did you mean [server]? expected one of the \
-             sections server, rtmp, http, tls, publish, play, log, limits",
+             sections server, rtmp, http, api, tls, publish, play, log, limits",
         ),
         ("pin = true", "weir.toml:1: pin: found outside of a section, expected below [server]"),
         (
@@ -258,7 +258,7 @@ fn what_nobody_knows_is_refused_and_the_nearest_is_named() {
         ),
         (
             "bananas = true",
-            "weir.toml:1: bananas: unknown key, expected one of the sections server, rtmp, http, \
+            "weir.toml:1: bananas: unknown key, expected one of the sections server, rtmp, http, api, \
              tls, publish, play, log, limits",
         ),
         ("log = '32M'", "weir.toml:1: log: found \"32M\", expected a section: [log]"),
