@@ -88,7 +88,8 @@ pub const ROWS: usize = 10_000;
 pub const ROWS_DEFAULT: usize = 1000;
 /// Bytes of an answer that are copied to its connection in one turn.
 pub const ANSWER_PIECE: usize = 64 * 1024;
-/// Lists that are gathered for one loop at a time; each may hold some megabytes.
+/// Long answers of one loop at a time, from their question to their last byte; each may hold some
+/// megabytes.
 pub const GATHERINGS: usize = 32;
 /// A list that is not complete by then never will be: a loop has ended.
 pub const GATHERED_WITHIN: Duration = Duration::from_secs(20);

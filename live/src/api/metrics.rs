@@ -8,6 +8,7 @@ use network::EventLoop;
 use network::http::{Answered, Held, Reply};
 
 use super::Api;
+use super::answer::Wrong;
 use super::query::Asked;
 use crate::Counters;
 use crate::counters::{ApiRefusal, Reason};
@@ -20,6 +21,9 @@ const MICROS: f64 = 1e6;
 
 /// `GET /metrics`
 pub(super) fn page(api: &Rc<Api>, _: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    if api.hub.gatherings.are_full() {
+        return api.fail(reply, &Wrong::busy());
+    }
     let mut page = Page(String::with_capacity(64 * 1024));
     process(api, &mut page);
     each_loop(api, &mut page);
@@ -50,7 +54,7 @@ impl Job {
             }
             None => {
                 let Self { api, held, page, .. } = self;
-                held.reply(el, |reply| api.send_kind(reply, KIND, page.0.into_bytes()));
+                held.reply(el, |reply| api.send_text(reply, KIND, page.0));
             }
         });
     }
