@@ -2,21 +2,18 @@
 //!
 //! The pages ask nobody else for anything, and their policy forbids it: what they need is here.
 
-use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use live::glance::{self, Glance};
+use live::api::Api;
+use live::directory::Listing;
 use live::{Hub, StreamName};
 use media::Codec;
 use media::codec::Info;
-use network::EventLoop;
 use network::http::{
-    Answered, Body, Held, Method, Reply, Request, RouteError, ServerBuilder, StatusCode,
-    safe_segments,
+    Answered, Body, Method, Reply, Request, RouteError, ServerBuilder, StatusCode, safe_segments,
 };
 use serde_json::{Value, json};
 
@@ -86,6 +83,7 @@ impl Asset {
 pub fn routes(
     mut server: ServerBuilder,
     hub: &Rc<Hub>,
+    api: &Rc<Api>,
     status: Arc<Status>,
     rtmp: Option<u16>,
 ) -> Result<ServerBuilder, RouteError> {
@@ -93,14 +91,16 @@ pub fn routes(
         server =
             server.route(Method::Get, path, move |request, reply, _| part.send(request, reply))?;
     }
-    let (front, hub) = (Arc::clone(&status), Rc::clone(hub));
+    let (front, hub, api) = (Arc::clone(&status), Rc::clone(hub), Rc::clone(api));
     server
         .route(Method::Get, "/", move |request, reply, _| match wants_html(request) {
             true => FRONT.send(request, reply),
             false => reply.text(&front.text()),
         })?
         .route(Method::Get, "/status", move |_, reply, _| reply.text(&status.text()))?
-        .route(Method::Get, "/live.json", move |_, reply, el| live(&hub, rtmp, reply, el))?
+        .route(Method::Get, "/live.json", move |request, reply, _| {
+            live(&hub, &api, rtmp, request, reply)
+        })?
         .route(Method::Get, "/watch/{*name}", |request, reply, _| match name(request) {
             Some(_) => WATCH.send(request, reply),
             None => {
@@ -121,53 +121,43 @@ fn name(request: &Request<'_>) -> Option<StreamName> {
     StreamName::parse(&parts.ok()?.join("/")).ok()
 }
 
-thread_local! {
-    /// Requests of this loop that wait for what the loops know: one question answers them all.
-    static WAITING: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+/// What this loop knows of all streams: nobody is asked, and it is about a second old at most.
+fn live(
+    hub: &Hub,
+    api: &Api,
+    rtmp: Option<u16>,
+    request: &Request<'_>,
+    reply: Reply<'_>,
+) -> Answered {
+    let streams = api.may_read(request).then(|| hub.directory.all());
+    let text = listing(streams, rtmp).to_string();
+    reply.respond(
+        StatusCode::OK,
+        |head| {
+            head.header("Cache-Control", "no-store")?;
+            head.header("Content-Type", "application/json").map(drop)
+        },
+        Body::Copied(text.as_bytes()),
+    )
 }
 
-fn live(hub: &Rc<Hub>, rtmp: Option<u16>, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
-    let (answered, held) = reply.hold();
-    let is_first = WAITING.with_borrow_mut(|waiting| {
-        // Who has been told that it takes too long waits no more.
-        waiting.retain(|held| held.is_waiting(el));
-        waiting.push(held);
-        waiting.len() == 1
-    });
-    if is_first {
-        let asked = Instant::now();
-        glance::gather(hub, el, move |el, streams| {
-            tracing::debug!(took = ?asked.elapsed(), "gathered what is live");
-            let text = listing(&streams, rtmp).to_string();
-            for held in WAITING.take() {
-                held.reply(el, |reply| {
-                    reply.respond(
-                        StatusCode::OK,
-                        |head| {
-                            head.header("Cache-Control", "no-store")?;
-                            head.header("Content-Type", "application/json").map(drop)
-                        },
-                        Body::Copied(text.as_bytes()),
-                    )
-                });
-            }
-        });
-    }
-    answered
-}
-
-fn listing(streams: &[(StreamName, Glance)], rtmp: Option<u16>) -> Value {
-    let stream = |(name, glance): &(StreamName, Glance)| {
+/// Who may not know is told how to publish all the same.
+fn listing(streams: Option<Vec<Arc<Listing>>>, rtmp: Option<u16>) -> Value {
+    let stream = |listing: &Arc<Listing>| {
         json!({
-            "name": name.as_str(),
-            "live": glance.is_live,
-            "video": glance.infos.video.as_ref().map(track),
-            "audio": glance.infos.audio.as_ref().map(track),
-            "bytes": glance.bytes,
-            "viewers": glance.viewers,
+            "name": listing.name.as_str(),
+            "live": listing.is_live,
+            "video": listing.infos.video.as_ref().map(track),
+            "audio": listing.infos.audio.as_ref().map(track),
+            "kbps": listing.kbps.round(),
+            "viewers": listing.viewers,
         })
     };
-    json!({ "rtmp_port": rtmp, "streams": streams.iter().map(stream).collect::<Vec<_>>() })
+    let streams = streams.map(|mut streams| {
+        streams.sort_unstable_by(|one, two| one.name.as_str().cmp(two.name.as_str()));
+        streams.iter().map(stream).collect::<Vec<_>>()
+    });
+    json!({ "rtmp_port": rtmp, "streams": streams })
 }
 
 fn track((codec, info): &(Codec, Info)) -> Value {
@@ -204,23 +194,6 @@ fn title(codec: Codec) -> &'static str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_live_as_data() {
-        let info = Info { width: Some(1280), height: Some(720), ..Info::default() };
-        let mut glance =
-            Glance { has_begun: true, is_live: true, bytes: 7, viewers: 3, ..Glance::default() };
-        glance.infos.video = Some((Codec::Hevc, info));
-        let name = StreamName::parse("live/talk").unwrap();
-        let value = listing(&[(name, glance)], Some(1935));
-        assert_eq!(value["rtmp_port"], 1935);
-        let stream = &value["streams"][0];
-        assert_eq!(stream["name"], "live/talk");
-        assert_eq!((&stream["viewers"], &stream["live"]), (&json!(3), &json!(true)));
-        assert_eq!(stream["video"]["codec"], "HEVC");
-        assert_eq!(stream["video"]["width"], 1280);
-        assert_eq!(stream["audio"], Value::Null);
-    }
 
     #[test]
     fn pages_keep_to_their_policy() {

@@ -51,3 +51,43 @@ fn a_second_signal_does_not_wait() {
     let (status, said) = server.end();
     assert_eq!(status.code(), Some(0), "{said:#?}");
 }
+
+#[test]
+fn pages_are_for_browsers_and_names_for_those_who_may_know() {
+    let server = start(&["--demo", "--loops", "1"]);
+    let address = server.address_in("look at");
+    server.wait_for("watch it at http://127.0.0.1:");
+    let ask = |path: &str, header: &str| {
+        let url = format!("http://{address}{path}");
+        let ask = ["-sSi", "--max-time", "5", "-H", header, &url];
+        let output = Command::new("curl").args(ask).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let page = ask("/", "Accept: text/html,application/xml;q=0.9");
+    assert!(page.contains("<!doctype html>") && page.contains("script-src 'self'"), "{page}");
+    assert!(ask("/", "Accept: */*").contains("up_seconds: "));
+    assert!(ask("/status", "Accept: text/html").contains("up_seconds: "));
+    let tag = page.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
+    let again = Command::new("curl")
+        .args(["-sSi", "-H", "Accept: text/html", "-H", &format!("If-None-Match: {tag}")])
+        .arg(format!("http://{address}/"))
+        .output()
+        .unwrap();
+    assert!(again.stdout.starts_with(b"HTTP/1.1 304 "), "{again:?}");
+    assert!(ask("/watch/live/demo", "A: b").contains("/web/watch.js"));
+    assert!(ask("/watch/live/a%20b", "A: b").starts_with("HTTP/1.1 404 "));
+    assert!(ask("/watch/live/%2e%2e/x", "A: b").starts_with("HTTP/1.1 404 "));
+    // The demo is told of about once a second.
+    let mut told = String::new();
+    for _ in 0..50 {
+        told = ask("/live.json", "A: b");
+        if told.contains("live/demo") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(told.contains(r#""name":"live/demo""#), "{told}");
+    // Somebody else, behind a proxy: names are not told, how to publish is.
+    let other = ask("/live.json", "X-Forwarded-For: 192.0.2.1");
+    assert!(other.contains(r#""streams":null"#) && other.contains(r#""rtmp_port":"#), "{other}");
+}

@@ -2,14 +2,12 @@
 
 const $ = id => document.getElementById(id);
 const EVERY_MS = 2000;
-/// The second look comes early: only two of them tell a bit rate.
-const SECOND_MS = 700;
 /// Bit rates that a stream's line shows.
 const PAST = 30;
 /// A line's box.
 const [WIDTH, HEIGHT] = [120, 28];
 
-/// What is known of each stream: its bytes at the last look, its bit rates since, its place in the page.
+/// What is known of each stream: its bit rates of late, its place in the page.
 const known = new Map();
 let looks = 0;
 
@@ -78,7 +76,10 @@ function draw(line, rates) {
   line.setAttribute('points', points.join(' '));
 }
 
-function show({ rtmp_port: port, streams }, now) {
+function show({ rtmp_port: port, streams: told }) {
+  // A server may keep that to itself.
+  const streams = told ?? [];
+  $('secret').hidden = told !== null;
   const names = new Set(streams.map(({ name }) => name));
   for (const [name, { item }] of known) {
     if (names.has(name)) continue;
@@ -87,17 +88,13 @@ function show({ rtmp_port: port, streams }, now) {
   }
   for (const stream of streams) {
     const entry = known.get(stream.name) ?? card(stream.name);
-    if (entry.at !== undefined) {
-      entry.rates.push(Math.max(0, stream.bytes - entry.bytes) * 8000 / (now - entry.at));
-      if (entry.rates.length > PAST) entry.rates.shift();
-    }
-    Object.assign(entry, { bytes: stream.bytes, at: now });
+    entry.rates.push(stream.kbps * 1000);
+    if (entry.rates.length > PAST) entry.rates.shift();
     known.set(stream.name, entry);
     entry.item.classList.toggle('away', !stream.live);
     entry.about.textContent = stream.live ? tracks(stream) : 'the publisher is away';
-    const figures = [plural(stream.viewers, 'viewer', 'viewers')];
-    if (entry.rates.length > 0) figures.push(bits(entry.rates.at(-1)));
-    entry.figures.textContent = figures.join(' · ');
+    const viewers = plural(stream.viewers, 'viewer', 'viewers');
+    entry.figures.textContent = `${viewers} · ${bits(entry.rates.at(-1))}`;
     draw(entry.line, entry.rates);
   }
   // In their order, and moved only where that has changed: a link keeps the focus.
@@ -108,9 +105,9 @@ function show({ rtmp_port: port, streams }, now) {
     }
   });
   const viewers = streams.reduce((sum, stream) => sum + stream.viewers, 0);
-  const count = `${plural(streams.length, 'stream', 'streams')}, ${plural(viewers, 'viewer', 'viewers')}`;
+  const count = told === null ? '' : `${plural(streams.length, 'stream', 'streams')}, ${plural(viewers, 'viewer', 'viewers')}`;
   if ($('count').textContent !== count) $('count').textContent = count;
-  $('empty').hidden = streams.length > 0;
+  $('empty').hidden = told === null || streams.length > 0;
   if (looks === 0) $('how').open = streams.length === 0;
   tellHow(port);
 }
@@ -135,21 +132,19 @@ function tellHow(port) {
 }
 
 async function look() {
-  let wait = looks === 0 ? SECOND_MS : EVERY_MS;
   if (!document.hidden) {
     try {
       const answer = await fetch('/live.json', { cache: 'no-store', signal: AbortSignal.timeout(5000) });
       if (!answer.ok) throw new Error(`the server says ${answer.status}`);
-      show(await answer.json(), performance.now());
+      show(await answer.json());
       looks += 1;
       $('trouble').hidden = true;
     } catch (error) {
-      wait = EVERY_MS;
       $('trouble').textContent = `The server cannot be asked (${error.message}). Trying again…`;
       $('trouble').hidden = false;
     }
   }
-  setTimeout(look, wait);
+  setTimeout(look, EVERY_MS);
 }
 
 /// A button beside everything that is to be copied, where the browser lets a page copy.
