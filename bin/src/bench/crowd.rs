@@ -17,7 +17,7 @@ use super::dialogue::Dialogue;
 use super::distribution::Distribution;
 use super::ledger::Ledger;
 use super::player::Player;
-use super::target::Target;
+use super::target::{Container, Door, Target};
 use crate::kernel::{self, Interface};
 
 /// What a player is for.
@@ -314,8 +314,11 @@ impl Crowd {
             Ok(dialogue) => dialogue,
             Err(trouble) => return self.end(place, Ending::Troubled(trouble.to_string())),
         };
-        let checker = (role != Role::Bulk)
-            .then(|| Box::new(Checker::new(stream, task.ledger.clone(), task.buffer)));
+        let is_ts = matches!(target.door, Door::Http(Container::Ts) | Door::WebSocket(Container::Ts));
+        let checker = (role != Role::Bulk).then(|| {
+            let checker = Checker::new(stream, task.ledger.clone(), task.buffer);
+            Box::new(checker.comparing_only_slices(is_ts))
+        });
         let within = task.join_within;
         let mut connect = Connect::to(Endpoint::Ip(target.address)).timeout(within);
         if let Some(from) = task.from.get(number % task.from.len().max(1)) {

@@ -19,10 +19,11 @@ use network::http::{HeadScan, HeaderSpace, Method, Parsed, ResponseHead};
 use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler};
 use serde_json::{Value, json};
 
+use super::dialogue::append_request;
 use super::distribution::{Distribution, round3};
 use super::run::Conductor;
 use super::setup::room_for;
-use super::target::{Door, Target, sources};
+use super::target::{Target, sources};
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
 use crate::units::{self, grouped, shown};
@@ -120,7 +121,7 @@ struct Task {
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let target = Target::parse(&args.url, args.i_own_this_host)?;
-    if target.door != Door::HttpFlv {
+    if !target.door.is_http() {
         return Err("requests are sent to http:// URLs".into());
     }
     if args.connections == 0 || args.rate == Some(0) {
@@ -137,16 +138,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut conductor = Conductor::new()?;
     let begins = Instant::now() + Duration::from_millis(300);
     let start = begins + args.settle;
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: weir-bench/{}\r\n\r\n",
-        target.path_of(0),
-        target.authority,
-        env!("CARGO_PKG_VERSION")
-    );
+    let mut request = Vec::new();
+    append_request(&target.authority, &target.path_of(0), &mut request);
     let every =
         args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate as f64));
     let window = [start, start + args.hold];
-    let task = Task { target, request: request.into_bytes(), every, begins, window, from };
+    let task = Task { target, request, every, begins, window, from };
     let (tell, words) = channel();
     let threads = args.threads.clamp(1, 64).min(args.connections);
     let mut workers = Vec::new();

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler};
 use serde_json::{Value, json};
 
+use super::dialogue::append_request;
 use super::distribution::round3;
 use super::run::Conductor;
 use super::setup::room_for;
-use super::target::{Door, Target, sources};
+use super::target::{Target, sources};
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
 use crate::units::{self, grouped, shown, shown_bytes};
@@ -96,12 +97,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let usage = || kernel::usage(&kernel::family(&args.pid));
     let (before, tcp_before) = (usage(), kernel::tcp_memory().0);
     let tally = Rc::new(RefCell::new(Tally::default()));
-    let request = match target.door {
-        Door::HttpFlv => {
-            format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", target.path_of(0), target.authority)
-        }
-        Door::Rtmp | Door::WebSocketFlv => String::new(),
-    };
+    let mut request = Vec::new();
+    if target.door.is_http() {
+        append_request(&target.authority, &target.path_of(0), &mut request);
+    }
     let began = Instant::now();
     for number in 0..args.connections {
         let due = began + Duration::from_secs_f64(number as f64 / args.ramp);
@@ -109,7 +108,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         if let Some(from) = from.get(number % from.len().max(1)) {
             connect = connect.from(SocketAddr::new(*from, 0));
         }
-        let silent = Silent { tally: Rc::clone(&tally), request: request.clone().into_bytes() };
+        let silent = Silent { tally: Rc::clone(&tally), request: request.clone() };
         let told = Rc::clone(&tally);
         conductor.el().at(due, move |el| {
             el.connect(connect, move |_, outcome| match outcome {

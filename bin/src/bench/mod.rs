@@ -8,7 +8,7 @@
 //! | `setup`, `target` | what to do, to whom, and whether this machine can |
 //! | `clock`, `ledger` | when a frame was made, and what is in it |
 //! | `publisher` | test cards over RTMP |
-//! | `dialogue`, `player`, `crowd` | a player's words, its connection, all players of a thread |
+//! | `demux`, `dialogue`, `player`, `crowd` | what comes as frames, a player's words, its connection, all players of a thread |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
 //! | `distribution` | many values as counts |
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
@@ -20,6 +20,7 @@
 mod check;
 mod clock;
 mod crowd;
+mod demux;
 mod dialogue;
 mod distribution;
 mod figures;
