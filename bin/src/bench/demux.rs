@@ -23,8 +23,8 @@ pub enum Foreign {
 pub enum Demux {
     /// FLV.
     Flv(Box<flv::Demuxer>),
-    /// MPEG-TS. A picture is over when the next one begins, as its packets do not say how long it is: the
-    /// time between two pictures is part of its latency, as it is for every player of TS.
+    /// MPEG-TS. A picture of more than 64 kB has no length, so that it is over when the next one begins: the
+    /// time between the two is part of its latency, as it is for every player of TS.
     Ts(Box<ts::Demuxer>),
     /// MP4.
     Mp4(Box<mp4::Demuxer>),
