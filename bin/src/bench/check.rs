@@ -153,11 +153,9 @@ impl Checker {
         }
     }
 
-    /// For a container that makes other bytes of a picture.
-    #[must_use]
-    pub fn comparing_only_slices(mut self, only: bool) -> Self {
+    /// Of a container that makes other bytes of a picture only what is in it is compared.
+    pub fn compare_only_slices(&mut self, only: bool) {
         self.only_slices = only;
-        self
     }
 
     /// Whether a frame is what was sent.

@@ -15,6 +15,7 @@ use super::check::{Checker, Findings};
 use super::clock::Clock;
 use super::dialogue::Dialogue;
 use super::distribution::Distribution;
+use super::hls::{self, Requests, Viewer};
 use super::ledger::Ledger;
 use super::player::Player;
 use super::target::{Container, Door, Target};
@@ -59,6 +60,10 @@ pub struct Record {
     pub first_key: Option<(i64, i64)>,
     /// Bytes off its connection.
     pub bytes: u64,
+    /// Bytes it has sent.
+    pub sent: u64,
+    /// What its server sends at once, in microseconds: segments, parts.
+    pub lump: i64,
     /// The same where the window began, and where it ended.
     pub at_edges: [u64; 2],
     /// The same two, one and no seconds ago.
@@ -84,6 +89,8 @@ pub struct Task {
     pub probes: f64,
     /// How long one may take to connect and to get media.
     pub join_within: Duration,
+    /// Viewers of playlists follow parts.
+    pub low_latency: bool,
     /// Bytes that have to wait before a bulk player takes them.
     pub low_water: u32,
     /// How often bulk players are looked at.
@@ -140,6 +147,8 @@ pub struct Tally {
     pub edges: [i64; 2],
     /// What interfaces had carried then: bytes and players are counted at the same moment.
     pub interfaces: [BTreeMap<String, Interface>; 2],
+    /// What viewers of playlists asked for within the window.
+    pub requests: Requests,
     /// How late the thread was, looked at many times a second.
     pub lateness: Distribution,
 }
@@ -223,6 +232,13 @@ impl Crowd {
         }
     }
 
+    /// A viewer of a playlist was answered.
+    pub fn asked(&self, count: impl FnOnce(&mut Requests)) {
+        if self.measuring.load(Ordering::Relaxed) {
+            count(&mut self.tally.borrow_mut().requests);
+        }
+    }
+
     /// Keeps what a player that has ended found.
     pub fn keep(&self, _: usize, role: Role, mut checker: Box<Checker>) {
         let mut tally = self.tally.borrow_mut();
@@ -275,13 +291,15 @@ impl Crowd {
             if record.role == Role::Probe {
                 continue;
             }
+            // Whoever gets segments of seconds gets nothing in between.
+            let comes_evenly = record.lump <= 500_000;
             second.begun += 1;
             match (&record.joined, &record.ended) {
                 (Some(_), None) => {
                     second.playing += 1;
                     let got = record.bytes - two_ago;
                     second.starved +=
-                        usize::from(two_ago > 0 && least.is_some_and(|least| got < least));
+                        usize::from(comes_evenly && two_ago > 0 && least.is_some_and(|least| got < least));
                 }
                 (Some(_), Some(_)) => second.dropped += 1,
                 (None, Some(_)) => second.failed += 1,
@@ -301,6 +319,8 @@ impl Crowd {
             joined: None,
             first_key: None,
             bytes: 0,
+            sent: 0,
+            lump: 0,
             at_edges: [0; 2],
             recent: [0; 2],
             ended: None,
@@ -309,23 +329,34 @@ impl Crowd {
         // Each stream is played by each door.
         let turn = number / task.streams.max(1);
         let Some(target) = task.targets.get(turn % task.targets.len().max(1)) else { return };
+        let is_ts = matches!(target.door, Door::Http(Container::Ts) | Door::WebSocket(Container::Ts));
+        let checker = (role != Role::Bulk).then(|| {
+            let mut checker = Checker::new(stream, task.ledger.clone(), task.buffer);
+            checker.compare_only_slices(is_ts);
+            Box::new(checker)
+        });
+        let within = task.join_within;
+        let (address, from) = (target.address, task.from.clone());
+        let connect = move || {
+            let connect = Connect::to(Endpoint::Ip(address)).timeout(within);
+            match from.get(number % from.len().max(1)) {
+                Some(from) => connect.from(SocketAddr::new(*from, 0)),
+                None => connect,
+            }
+        };
+        if target.door == Door::Hls {
+            let who = (Rc::clone(self), place, role);
+            let how = (task.low_latency, within);
+            let viewer = Viewer::new(who, &target.authority, how, Box::new(connect), checker);
+            return hls::begin(el, &viewer, &target.path_of(stream));
+        }
         let mut words = Vec::new();
         let dialogue = match Dialogue::begin(target, stream, el.random(), &mut words) {
             Ok(dialogue) => dialogue,
             Err(trouble) => return self.end(place, Ending::Troubled(trouble.to_string())),
         };
-        let is_ts = matches!(target.door, Door::Http(Container::Ts) | Door::WebSocket(Container::Ts));
-        let checker = (role != Role::Bulk).then(|| {
-            let checker = Checker::new(stream, task.ledger.clone(), task.buffer);
-            Box::new(checker.comparing_only_slices(is_ts))
-        });
-        let within = task.join_within;
-        let mut connect = Connect::to(Endpoint::Ip(target.address)).timeout(within);
-        if let Some(from) = task.from.get(number % task.from.len().max(1)) {
-            connect = connect.from(SocketAddr::new(*from, 0));
-        }
         let crowd = Rc::clone(self);
-        el.connect(connect, move |_, outcome| match outcome {
+        el.connect(connect(), move |_, outcome| match outcome {
             Ok(_) => {
                 Some(Box::new(Player::new(crowd, place, role, dialogue, words, checker, within)))
             }

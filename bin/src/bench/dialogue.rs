@@ -33,6 +33,9 @@ pub enum Trouble {
     /// What comes is not what was asked for.
     #[error(transparent)]
     Foreign(#[from] Foreign),
+    /// A playlist cannot be followed.
+    #[error("the server's playlist: {0}")]
+    Playlist(String),
     /// A message over RTMP is not a tag's body.
     #[error(transparent)]
     Tag(#[from] TagError),

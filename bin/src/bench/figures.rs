@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::check::Findings;
 use super::crowd::{Ending, Record, Role, Tally, reasons};
 use super::distribution::{Distribution, round3, spread};
+use super::hls::Requests;
 use super::run::Look;
 use super::setup::Setup;
 use crate::kernel::{self, Interface};
@@ -83,6 +84,8 @@ pub struct Figures {
     pub probed: [usize; 2],
     /// From stamp to whole frame.
     pub latency: Distribution,
+    /// What viewers of playlists asked for.
+    pub requests: Requests,
     /// What the sample found.
     pub findings: Findings,
     /// Each sampled player's stalls and microseconds of them.
@@ -204,6 +207,7 @@ impl Figures {
         for tally in &tallies {
             figures.latency.add(&tally.latency);
             figures.findings.add(&tally.findings);
+            figures.requests.add(&tally.requests);
             figures.stalls.extend_from_slice(&tally.stalls);
             figures.lateness.add(&tally.lateness);
         }
@@ -235,13 +239,8 @@ impl Figures {
     }
 
     fn count(&mut self, setup: &Setup, tallies: &[Tally]) {
-        let slack = setup.slack.as_secs_f64();
-        let [mut least, mut least_95] = [0.0; 2];
-        if let Some(rate) = self.rate {
-            let wanted = rate * 0.95;
-            least = wanted - rate * slack / self.seconds.max(slack).max(1e-3);
-            least_95 = wanted;
-        }
+        let (slack, wanted) = (setup.slack.as_secs_f64(), self.rate.unwrap_or(0.0));
+        let least_95 = wanted * 0.95;
         for tally in tallies {
             let [from, to] = tally.edges;
             let window = ((to - from) as f64 / 1e6).max(1e-3);
@@ -260,6 +259,9 @@ impl Figures {
                 }
                 self.dropped += usize::from(record.joined.is_some() && gone);
                 let rate = got / window;
+                // A segment may have come just before the window, the next just behind it.
+                let slack = slack + record.lump as f64 / 1e6;
+                let least = least_95 - wanted * slack / self.seconds.max(slack).max(1e-3);
                 let out = gone || record.joined.is_none();
                 self.starved += usize::from(out || rate < least);
                 self.below_95 += usize::from(out || rate < least_95);
@@ -492,6 +494,9 @@ impl Figures {
                 server.insert("memory_per_player_bytes".into(), json!(per.round()));
             }
             report.insert("server".into(), server);
+        }
+        if let (false, Value::Object(report)) = (self.requests.is_empty(), &mut report) {
+            report.insert("requests".into(), self.requests.json(self.seconds));
         }
         report
     }

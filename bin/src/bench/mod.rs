@@ -9,6 +9,7 @@
 //! | `clock`, `ledger` | when a frame was made, and what is in it |
 //! | `publisher` | test cards over RTMP |
 //! | `demux`, `dialogue`, `player`, `crowd` | what comes as frames, a player's words, its connection, all players of a thread |
+//! | `hls` | viewers of playlists, who ask for one file after the other |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
 //! | `distribution` | many values as counts |
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
@@ -26,6 +27,7 @@ mod distribution;
 mod figures;
 mod find;
 mod goal;
+mod hls;
 mod html;
 mod http;
 mod idle;

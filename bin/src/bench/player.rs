@@ -82,7 +82,7 @@ impl Player {
         conn.send(&out);
         crowd.change(self.number, |record| {
             record.first_byte.get_or_insert(now);
-            record.bytes = conn.received();
+            (record.bytes, record.sent) = (conn.received(), conn.sent());
             if let Some(checker) = checker {
                 record.first_key = checker.first_key;
             }
@@ -126,8 +126,8 @@ impl Handler for Player {
     }
 
     fn discarded(&mut self, conn: &mut Connection, _: &mut EventLoop, _: usize) {
-        let received = conn.received();
-        self.crowd.change(self.number, |record| record.bytes = received);
+        let (received, sent) = (conn.received(), conn.sent());
+        self.crowd.change(self.number, |record| (record.bytes, record.sent) = (received, sent));
         if let Some(acknowledged) = self.acknowledged
             && received - acknowledged >= ACKNOWLEDGE_EVERY
         {
@@ -147,7 +147,8 @@ impl Handler for Player {
     }
 
     fn closed(&mut self, conn: &mut Connection, _: &mut EventLoop, reason: &CloseReason) {
-        self.crowd.change(self.number, |record| record.bytes = conn.received());
+        let (received, sent) = (conn.received(), conn.sent());
+        self.crowd.change(self.number, |record| (record.bytes, record.sent) = (received, sent));
         self.crowd.end(self.number, Ending::Closed(reason.to_string()));
         if let Some(checker) = self.checker.take() {
             self.crowd.keep(self.number, self.role, checker);

@@ -120,6 +120,7 @@ pub fn run(
         ramp: setup.ramp,
         window,
         probes: setup.probes,
+        low_latency: setup.low_latency,
         join_within: setup.join_within,
         low_water: setup.low_water,
         visit_every: setup.visit_every,

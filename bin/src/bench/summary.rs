@@ -145,6 +145,18 @@ fn write_all(
     }
     let stalls: u32 = figures.stalls.iter().map(|(count, _)| count).sum();
     writeln!(out, "stalls      {stalls}, seen by {} players", figures.stalls.len())?;
+    let requests = &figures.requests;
+    if !requests.is_empty() {
+        writeln!(
+            out,
+            "requests    {} lists, {} files, {} failed, {} late, {} missed",
+            grouped(requests.lists as usize),
+            grouped(requests.files as usize),
+            grouped(requests.failed as usize),
+            grouped(requests.late as usize),
+            grouped(requests.missed as usize)
+        )?;
+    }
     let faults: Vec<String> = figures
         .findings
         .faults()

@@ -177,8 +177,9 @@ fn part(value: &str) -> Option<ListedPart> {
     })
 }
 
-/// The value of an attribute, without its quotes.
-fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
+/// The value of an attribute in a list of them, without its quotes.
+#[must_use]
+pub fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = list;
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=')?;
