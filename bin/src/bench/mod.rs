@@ -32,6 +32,7 @@ mod html;
 mod http;
 mod idle;
 mod ledger;
+mod options;
 mod own;
 mod playback;
 mod player;

@@ -17,6 +17,9 @@ use super::publisher::Publishers;
 use super::setup::Setup;
 use crate::kernel::{self, Core, Usage};
 
+/// Why a run has ended in which the server has lost or refused all players.
+pub const ALL_GONE: &str = "no player is left";
+
 /// What the main thread has for all runs: its loop, and whether somebody has pressed Ctrl-C.
 pub struct Conductor {
     el: EventLoop,
@@ -175,7 +178,7 @@ pub fn run(
                 publishers.dead.len() == setup.publish
             });
             cut_short = cut_short
-                .or(over.then_some("no player is left"))
+                .or(over.then_some(ALL_GONE))
                 .or(unpublished.then_some("no publisher is left"))
                 .or((!setup.pids.iter().all(|pid| kernel::exists(*pid)))
                     .then_some("the server has ended"));

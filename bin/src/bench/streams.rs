@@ -308,7 +308,8 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
                 eprintln!("{}", summary::step(step));
             },
         )?;
-        let shown = search.best().or(search.steps.last().map(|step| &step.figures));
+        let last = search.steps.last().or(search.unfinished.as_ref());
+        let shown = search.best().or(last.map(|step| &step.figures));
         let figures = shown.cloned().unwrap_or_default();
         found = Some(search);
         figures
@@ -326,18 +327,17 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
         own: args.own,
     };
     outcome.write(args.json.as_deref(), args.html.as_deref())?;
-    let reached = found.as_ref().is_none_or(|found| found.players > 0);
-    Ok(match exit_code(&test.goal, &figures, interrupted) {
-        code if reached => code,
-        _ => ExitCode::from(GOAL_MISSED),
+    Ok(match &found {
+        _ if interrupted => ExitCode::from(INTERRUPTED),
+        // What it came to is told, and is not an answer.
+        Some(found) if found.cut_short.is_some() => ExitCode::FAILURE,
+        Some(found) if found.players == 0 => ExitCode::from(GOAL_MISSED),
+        _ => exit_code(&test.goal, &figures),
     })
 }
 
 /// The goal where there is one; without one a run that nobody joined has failed.
-fn exit_code(goal: &Goal, figures: &Figures, interrupted: bool) -> ExitCode {
-    if interrupted {
-        return ExitCode::from(INTERRUPTED);
-    }
+fn exit_code(goal: &Goal, figures: &Figures) -> ExitCode {
     if goal.is_empty() {
         let worked = figures.joined > 0 && figures.cut_short.is_none();
         return if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE };
