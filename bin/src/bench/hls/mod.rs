@@ -14,6 +14,7 @@ mod line;
 mod master;
 
 pub use line::{Viewer, begin};
+pub use master::{First, read as first_list};
 
 use serde_json::{Value, json};
 
