@@ -106,8 +106,7 @@ impl Handler for Heads {
 fn what_comes_behind_discarded_bytes_is_received() {
     let mut el = EventLoop::new().unwrap();
     let (heads, discarded, rest) = (Shared::new(Vec::new()), Shared::new(0), Shared::new(0));
-    let handler =
-        Heads { heads: heads.clone(), discarded: discarded.clone(), rest: rest.clone() };
+    let handler = Heads { heads: heads.clone(), discarded: discarded.clone(), rest: rest.clone() };
     let (_, mut peer) = connected(&mut el, Options::default(), handler);
     let lengths: Vec<u16> = (1..200).map(|nth: u16| nth.wrapping_mul(7919)).collect();
     let frames = lengths.clone();

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::check::Findings;
 use super::crowd::{Ending, Record, Role, Tally, reasons};
 use super::distribution::{Distribution, round3, spread};
+use super::edge::Carried;
 use super::hls::Requests;
 use super::run::Look;
 use super::setup::Setup;
-use crate::kernel::{self, Interface};
+use crate::kernel;
 
 /// One second of a run.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,8 @@ pub struct Figures {
     pub cut_short: Option<&'static str>,
     /// Seconds of the measured window.
     pub seconds: f64,
+    /// Its edges, as microseconds since 1970.
+    pub window: [i64; 2],
     /// Players that got media.
     pub joined: usize,
     /// That never did.
@@ -218,11 +221,12 @@ impl Figures {
             (last, bytes) = (row.at, row.bytes);
         }
         figures.rows = rows;
-        // The first thread has most players.
-        let carried = tallies.iter().max_by_key(|tally| tally.records.len());
+        // Only the thread that waited for a good moment has more than one to choose from.
+        let carried = tallies.iter().find(|tally| tally.carries);
         let nothing = Default::default();
-        let carried = carried.map_or(&nothing, |tally| &tally.interfaces);
+        let carried = carried.map_or(&nothing, |tally| &tally.carried);
         figures.machine = figures.look_at_machine(from, to, carried);
+        figures.window = [from.at, to.at];
         figures.warn(kernel::stolen_between(&from.cores, &to.cores));
         figures
     }
@@ -247,7 +251,8 @@ impl Figures {
             for record in &tally.records {
                 let [a, b] = record.at_edges;
                 let got = b.saturating_sub(a) as f64 * 8.0;
-                self.bits += got;
+                // The edges of threads are a little apart, and from those at which CPU is looked at.
+                self.bits += got / window * self.seconds;
                 self.join_times(record);
                 if record.role == Role::Probe {
                     continue;
@@ -305,36 +310,29 @@ impl Figures {
         }
     }
 
-    fn look_at_machine(
-        &self,
-        from: &Look,
-        to: &Look,
-        [before, after]: &[BTreeMap<String, Interface>; 2],
-    ) -> Value {
+    fn look_at_machine(&self, from: &Look, to: &Look, [before, after]: &[Carried; 2]) -> Value {
         let (tcp, most) = kernel::tcp_memory();
         // The interface that carried most is the one under test.
         let mut interface = Value::Null;
         let mut carried = 0;
-        for (name, b) in after {
-            let Some(a) = before.get(name) else { continue };
+        for (name, b) in &after.interfaces {
+            let Some(a) = before.interfaces.get(name) else { continue };
             let bytes = b.received[0].saturating_sub(a.received[0]);
             let packets = b.received[1].saturating_sub(a.received[1]);
             if bytes < carried {
                 continue;
             }
             carried = bytes;
-            // Ethernet (as loopback counts it), IPv4 and TCP with timestamps: 14 + 20 + 32 bytes.
-            let payload = bytes.saturating_sub(66 * packets) as f64;
-            // On loopback the interface carries what is published, too.
-            let published =
-                if name == "lo" { to.published.saturating_sub(from.published) } else { 0 };
-            let counted = self.bits / 8.0 + published as f64;
+            let headers = if self.is_ipv6() { 86 } else { 66 };
+            let payload = bytes.saturating_sub(headers * packets) as f64;
+            let counted = after.counted.saturating_sub(before.counted) as f64;
             interface = json!({
                 "name": name,
                 "received_bytes": bytes,
                 "received_packets": packets,
                 "payload_bytes": payload,
                 "generator_counted_bytes": counted,
+                "came_while_looking_bytes": before.apart + after.apart,
                 "difference_percent": (payload > 0.0)
                     .then(|| round3((counted - payload) / payload * 100.0)),
             });
@@ -410,6 +408,13 @@ impl Figures {
         Some((busy - server.share - self.generator.share).max(0.0))
     }
 
+    /// Whether the players' packets have longer heads: Ethernet (as loopback counts it), IP, and TCP with
+    /// timestamps are 14 + 20 + 32 bytes, with IPv6 14 + 40 + 32.
+    fn is_ipv6(&self) -> bool {
+        let first = self.setup.as_ref().and_then(|setup| setup.targets.first());
+        first.is_some_and(|target| target.address.is_ipv6())
+    }
+
     /// Gigabits of all players within the window.
     pub fn gbit(&self) -> f64 {
         self.bits / 1e9
@@ -449,6 +454,7 @@ impl Figures {
             "setup": self.setup.as_ref().map(Setup::json),
             "cut_short": self.cut_short,
             "window_s": round3(self.seconds),
+            "window_unix_us": self.window,
             "players": {
                 "asked": self.asked(), "joined": self.joined, "failed": self.failed,
                 "dropped": self.dropped, "starved": self.starved,

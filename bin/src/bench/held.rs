@@ -199,7 +199,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let to = args.publish_to.clone().unwrap_or_else(|| target.publishing_url());
         let (rate, fps, gop) = STREAM;
         let target = Target::parse(&to, args.common.i_own_this_host)?;
-        let streams = Streams { target, count: 1, rate, fps, gop, within: WITHIN, from: from.clone() };
+        let streams =
+            Streams { target, count: 1, rate, fps, gop, within: WITHIN, from: from.clone() };
         let (clock, ledger) = (conductor.clock, Arc::new(Ledger::new(1)));
         let cancelled = &mut || conductor.is_interrupted();
         publishers = Some(Publishers::start(&streams, clock, ledger, cancelled)?);
@@ -275,7 +276,11 @@ impl Test<'_> {
         Ok(())
     }
 
-    fn connect(&mut self, target: &Target, from: &[std::net::IpAddr]) -> Result<(), Box<dyn Error>> {
+    fn connect(
+        &mut self,
+        target: &Target,
+        from: &[std::net::IpAddr],
+    ) -> Result<(), Box<dyn Error>> {
         let clock = self.conductor.clock;
         for number in 0..self.args.held {
             let mut connect = Connect::to(Endpoint::Ip(target.address)).timeout(WITHIN);
@@ -403,7 +408,8 @@ impl Test<'_> {
             asked.saturating_sub(round.answered.len() + round.refused as usize)
         };
         if !self.args.common.pid.is_empty() {
-            self.outcome.quiet = Some(((after.cpu - before.cpu).max(0.0) / seconds.max(1e-3), held));
+            self.outcome.quiet =
+                Some(((after.cpu - before.cpu).max(0.0) / seconds.max(1e-3), held));
         }
         publishers.pause(false);
         Ok(())
@@ -455,7 +461,8 @@ impl Outcome {
         }
         out += &format!("answers     {} from the first of their round\n", times(&self.spread));
         if self.published.len() > 0 {
-            out += &format!("            {} from the part's last picture\n", times(&self.published));
+            out +=
+                &format!("            {} from the part's last picture\n", times(&self.published));
         }
         if let Some((cores, held)) = self.quiet {
             out += &format!(

@@ -9,6 +9,7 @@
 //! | `clock`, `ledger` | when a frame was made, and what is in it |
 //! | `publisher` | test cards over RTMP |
 //! | `demux`, `dialogue`, `player`, `crowd` | what comes as frames, a player's words, its connection, all players of a thread |
+//! | `edge` | bytes of players and interfaces at one moment |
 //! | `hls` | viewers of playlists, who ask for one file after the other |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
 //! | `distribution` | many values as counts |
@@ -25,6 +26,7 @@ mod crowd;
 mod demux;
 mod dialogue;
 mod distribution;
+mod edge;
 mod figures;
 mod find;
 mod goal;

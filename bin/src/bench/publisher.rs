@@ -153,8 +153,15 @@ impl Publishers {
             .map_err(|error| error.to_string())?;
         let handle = hear.recv().map_err(|error| error.to_string())??;
         let asked = streams.count;
-        let mut publishers =
-            Self { handle, words, asked, sent, paused, thread: Some(thread), dead: BTreeMap::new() };
+        let mut publishers = Self {
+            handle,
+            words,
+            asked,
+            sent,
+            paused,
+            thread: Some(thread),
+            dead: BTreeMap::new(),
+        };
         publishers.wait(streams, cancelled)?;
         Ok(publishers)
     }

@@ -231,7 +231,8 @@ impl Course {
             for ListedPart { uri, duration, .. } in segment.parts.iter().skip(part) {
                 self.ask(map, uri, *duration);
             }
-            next = if is_complete { (number + 1, 0) } else { (number, part.max(segment.parts.len())) };
+            next =
+                if is_complete { (number + 1, 0) } else { (number, part.max(segment.parts.len())) };
         }
         self.next = Some(next);
     }
@@ -308,7 +309,10 @@ mod tests {
         assert_eq!(course.next(now), reload("l"));
         course.listed(&list(10, 8, 1), now).unwrap();
         let wait = |seconds| Next::Wait(now + Duration::from_secs(seconds));
-        assert_eq!(asks(&mut course, now), (["init", "15", "16", "17"].map(str::to_owned).into(), wait(2)));
+        assert_eq!(
+            asks(&mut course, now),
+            (["init", "15", "16", "17"].map(str::to_owned).into(), wait(2))
+        );
         course.listed(&list(10, 8, 3), now).unwrap();
         assert_eq!(asks(&mut course, now), (vec![], wait(1)), "half of it where nothing was new");
         let later = now + Duration::from_secs(1);

@@ -178,9 +178,9 @@ impl Line {
         let [received, sent] = std::mem::replace(&mut self.counted, [conn.received(), conn.sent()]);
         self.viewer.crowd.change(self.viewer.number, |record| {
             record.first_byte.get_or_insert(now);
-            record.bytes += conn.received() - received;
-            record.sent += conn.sent() - sent;
         });
+        let (received, sent) = (conn.received() - received, conn.sent() - sent);
+        self.viewer.crowd.moved_by(self.viewer.number, received, sent);
     }
 
     fn ask(&mut self, conn: &mut Connection, el: &mut EventLoop) {
