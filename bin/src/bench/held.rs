@@ -204,6 +204,8 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let (clock, ledger) = (conductor.clock, Arc::new(Ledger::new(1)));
         let cancelled = &mut || conductor.is_interrupted();
         publishers = Some(Publishers::start(&streams, clock, ledger, cancelled)?);
+        // There is a keyframe by then.
+        conductor.wait(Duration::from_secs_f64(gop) + QUIET);
     }
     let list = format!("http://{}{}", target.authority, target.path_of(0)).parse()?;
     let client = Client::new(ClientOptions { total_within: WITHIN, ..ClientOptions::default() });
