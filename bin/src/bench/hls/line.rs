@@ -355,6 +355,9 @@ impl Line {
         for (place, list) in lists.iter().enumerate() {
             let url = self.base.join(list);
             let url = url.map_err(|error| Trouble::Playlist(error.to_string()))?;
+            if url.origin() != self.base.origin() {
+                return Err(Trouble::Playlist(format!("{url} is another server's")));
+            }
             let course = Course::new(url.target().to_owned(), low_latency);
             if place == 0 {
                 (self.base, self.course) = (url, Some(course));
