@@ -4,6 +4,7 @@
 //! `config/default.toml` explains each key to whoever writes a file; it is what `weir config` prints.
 
 mod reader;
+mod shown;
 pub mod value;
 
 use std::fmt;
@@ -36,6 +37,8 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// `[http]`
     pub http: Http,
+    /// `[api]`
+    pub api: Api,
     /// `[tls]`
     pub tls: Tls,
     /// `[publish]`
@@ -81,6 +84,46 @@ pub struct Http {
     pub tls_listen: Option<Endpoint>,
     /// Access-Control-Allow-Origin of media, safe as a header's value.
     pub cors: Option<String>,
+}
+
+/// The HTTP API and the metrics.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Api {
+    /// Who has it may ask for anything.
+    pub token: Option<String>,
+    /// Who may read without it.
+    pub read_from: ReadFrom,
+    /// The origin whose pages may ask.
+    pub cors: Option<String>,
+    /// This machine's name; nothing: the host's.
+    pub node: Option<String>,
+    /// Where players find this machine; nothing: where the one who asks found it.
+    pub play_url: Option<String>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, read_from, cors, node, play_url } = self;
+        let mut shown = f.debug_struct("Api");
+        // A token does not get into a log.
+        shown.field("token", &token.as_ref().map(|_| "hidden"));
+        shown.field("read_from", read_from).field("cors", cors);
+        shown.field("node", node).field("play_url", play_url).finish()
+    }
+}
+
+/// Who may read the API without a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Nobody where there is one, else this machine.
+    #[default]
+    Token,
+    /// This machine.
+    Loopback,
+    /// Private networks too.
+    Private,
+    /// Everybody.
+    Anywhere,
 }
 
 /// The certificate of all that is served over TLS. Both files are there, or neither.
@@ -377,6 +420,7 @@ impl Config {
             server: Server::read(reader.section("server")),
             rtmp: Rtmp::read(reader.section("rtmp")),
             http: Http::read(reader.section("http")),
+            api: Api::read(reader.section("api")),
             tls: Tls::read(reader.section("tls")),
             publish: Publish::read(reader.section("publish")),
             play: Play::read(reader.section("play")),
@@ -489,6 +533,15 @@ impl Config {
                 ),
             });
         }
+        if self.api.cors.as_deref() == Some("*") && self.api.token.is_none() {
+            conflicts.push(Conflict {
+                keys: ["api.cors", "api.token"],
+                what:
+                    "found \"*\" without api.token: any page that somebody on this machine looks \
+                       at could read and end everything"
+                        .to_owned(),
+            });
+        }
         let Limits { connections, connections_per_address, .. } = self.limits;
         if connections > 0 && connections_per_address > connections {
             conflicts.push(Conflict {
@@ -542,6 +595,30 @@ impl Http {
             listen: section.endpoint("listen", default.listen),
             tls_listen: section.endpoint("tls_listen", default.tls_listen),
             cors: section.text("cors", FORM, is_origin, default.cors),
+        }
+    }
+}
+
+impl Api {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        const TOKEN: &str = "16 to 256 letters, digits and -._~+/=, or \"\" for none";
+        const FROM: [(&str, ReadFrom); 4] = [
+            ("token", ReadFrom::Token),
+            ("loopback", ReadFrom::Loopback),
+            ("private", ReadFrom::Private),
+            ("anywhere", ReadFrom::Anywhere),
+        ];
+        const ORIGIN: &str =
+            "\"*\", one origin without a path such as \"https://example.org\", or \"\" for none";
+        const NODE: &str = "1 to 64 letters, digits and -._, or \"\" for the host's name";
+        const URL: &str = "one origin without a path such as \"https://a.example.org\", or \"\"";
+        let default = Self::default();
+        Self {
+            token: section.text("token", TOKEN, is_token, default.token),
+            read_from: section.choice("read_from", &FROM, default.read_from),
+            cors: section.text("cors", ORIGIN, is_origin, default.cors),
+            node: section.text("node", NODE, is_node, default.node),
+            play_url: section.text("play_url", URL, is_url, default.play_url),
         }
     }
 }
@@ -675,6 +752,20 @@ fn is_origin(text: &str) -> bool {
     };
     matches!(text, "*" | "null")
         || host.is_some_and(|(_, host)| !host.is_empty() && host.bytes().all(letter))
+}
+
+fn is_token(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    (16..=256).contains(&text.len()) && text.bytes().all(letter)
+}
+
+fn is_node(text: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    text.len() <= 64 && text.bytes().all(letter)
+}
+
+fn is_url(text: &str) -> bool {
+    is_origin(text) && !matches!(text, "*" | "null")
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ fn number_after(text: &str, key: &str) -> u64 {
     word.and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
+/// Bytes of memory of this process.
+pub fn resident() -> u64 {
+    number_after(&read("/proc/self/status"), "VmRSS:") * 1024
+}
+
 /// The fields of `/proc/PID/stat` behind the name, which may have spaces in it.
 fn stat(pid: u32) -> Option<Vec<u64>> {
     let text = read(format!("/proc/{pid}/stat"));

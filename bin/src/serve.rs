@@ -4,10 +4,12 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use live::api::{self, About, Api, ReadFrom};
 use live::door::{self, rtmp::RtmpConnection};
+use live::events::Event;
 use live::{Counters, Hub, Loops, Settings, StreamName, settings};
 use network::http::{Method, RouteError, Server};
 use network::tls::TlsServer;
@@ -77,7 +79,8 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         (Some(certificate), Some(key)) => Some(TlsServer::from_pem_files(certificate, key)?),
         _ => None,
     };
-    let mut doors = bind(&config, &settings, count, open_files, tls.as_ref())?;
+    let limiter = limiter(&config, open_files);
+    let mut doors = bind(&config, &settings, count, &limiter, tls.as_ref())?;
     let urls = urls(&doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
@@ -93,12 +96,13 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         },
     )?;
     loops.set(threads.handles().to_vec());
+    let about = Arc::new(about(&config, counters.clone(), limiter));
     let status = Arc::new(Status::new(threads.handles().to_vec(), counters));
     // The loops know each other: clients may come in.
     on_each(&threads, || {
-        let (status, tls) = (Arc::clone(&status), tls.clone());
+        let (status, about, tls) = (Arc::clone(&status), Arc::clone(&about), tls.clone());
         let here: Vec<Door> = doors.iter_mut().filter_map(|bounds| bounds.pop()).collect();
-        move |el| open(el, here, &status, tls)
+        move |el| open(el, here, &status, about, tls)
     })?;
     if args.demo {
         on_each(&threads, || publish_demo)?;
@@ -181,20 +185,48 @@ fn settings_of(config: &Config) -> Settings {
     }
 }
 
+fn limiter(config: &Config, open_files: u64) -> Limiter {
+    let or_all = |limit: usize, all: usize| if limit == 0 { all } else { limit };
+    let files = open_files.saturating_sub(OTHER_FILES.min(open_files / 2));
+    Limiter::new(
+        or_all(config.limits.connections, usize::try_from(files).unwrap_or(usize::MAX)),
+        or_all(config.limits.connections_per_address, usize::MAX),
+    )
+}
+
+/// What the API tells of the process, and to whom.
+fn about(config: &Config, counters: Vec<Arc<Counters>>, limiter: Limiter) -> About {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let api = &config.api;
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        node: api.node.clone().unwrap_or_else(|| host().trim().to_owned()),
+        play_url: api.play_url.clone(),
+        token: api.token.clone(),
+        read_from: match api.read_from {
+            config::ReadFrom::Token => ReadFrom::Token,
+            config::ReadFrom::Loopback => ReadFrom::Loopback,
+            config::ReadFrom::Private => ReadFrom::Private,
+            config::ReadFrom::Anywhere => ReadFrom::Anywhere,
+        },
+        cors: api.cors.clone(),
+        config: [config.shown(false), config.shown(true)],
+        counters,
+        began: SystemTime::now(),
+        started: Instant::now(),
+        resident: crate::kernel::resident,
+        limiter,
+    }
+}
+
 /// Binds all listening sockets: for each, one per loop.
 fn bind(
     config: &Config,
     settings: &Settings,
     count: usize,
-    open_files: u64,
+    limiter: &Limiter,
     tls: Option<&TlsServer>,
 ) -> Result<Vec<Vec<Door>>, ListenError> {
-    let or_all = |limit: usize, all: usize| if limit == 0 { all } else { limit };
-    let files = open_files.saturating_sub(OTHER_FILES.min(open_files / 2));
-    let limiter = Limiter::new(
-        or_all(config.limits.connections, usize::try_from(files).unwrap_or(usize::MAX)),
-        or_all(config.limits.connections_per_address, usize::MAX),
-    );
     let wanted = [
         (&config.rtmp.listen, Speaks::Rtmp, None),
         (&config.rtmp.tls_listen, Speaks::Rtmp, tls),
@@ -268,10 +300,12 @@ fn open(
     el: &mut EventLoop,
     doors: Vec<Door>,
     status: &Arc<Status>,
+    about: Arc<About>,
     tls: Option<TlsServer>,
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
-    let server = routes(&hub, Arc::clone(status), el)?;
+    let api = Api::start(el, &hub, about);
+    let server = routes(&hub, &api, Arc::clone(status), el)?;
     for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
@@ -286,13 +320,16 @@ fn open(
 
 fn routes(
     hub: &Rc<Hub>,
+    api: &Rc<Api>,
     status: Arc<Status>,
     el: &mut EventLoop,
 ) -> Result<Rc<Server>, RouteError> {
-    let server = Server::builder()
-        .route(Method::Get, "/", move |_, reply, _| reply.text(&status.text()))?
-        .route(Method::Get, "/healthz", |_, reply, _| reply.text("ok\n"))?;
-    Ok(door::http::routes(server, hub, el)?.build())
+    let server = Server::builder().on_failure(api::failure).route(
+        Method::Get,
+        "/",
+        move |_, reply, _| reply.text(&status.text()),
+    )?;
+    Ok(door::http::routes(api.routes(server)?, hub, el)?.build())
 }
 
 /// Publishes the test card, on the loop where it lives.
@@ -317,7 +354,7 @@ fn wait_for_end(
     let mut asked = false;
     el.on_signals(&[SIGTERM, SIGINT, SIGHUP], move |el, signal| {
         if signal == SIGHUP {
-            return reload(tls.as_ref());
+            return reload(tls.as_ref(), loops.first());
         }
         if asked {
             tracing::warn!(signal, "ending at once");
@@ -347,12 +384,26 @@ fn wait_for_end(
 }
 
 /// Reads the certificate anew; the one in force stays where the files are broken.
-fn reload(tls: Option<&TlsServer>) {
-    match tls.map(TlsServer::reload) {
-        None => tracing::info!("nothing to reload: there is no certificate"),
-        Some(Ok(())) => tracing::info!("certificate reloaded"),
-        Some(Err(error)) => tracing::error!(%error, "certificate not reloaded"),
-    }
+fn reload(tls: Option<&TlsServer>, first: Option<&Handle>) {
+    let is_good = match tls.map(TlsServer::reload) {
+        None => return tracing::info!("nothing to reload: there is no certificate"),
+        Some(Ok(())) => {
+            tracing::info!("certificate reloaded");
+            true
+        }
+        Some(Err(error)) => {
+            tracing::error!(%error, "certificate not reloaded");
+            false
+        }
+    };
+    // A loop that has ended has nobody left who would hear of it.
+    let _ = first.map(|first| {
+        first.post(move |_| {
+            if let Some(hub) = Hub::here() {
+                hub.events.note(Event::reload(is_good));
+            }
+        })
+    });
 }
 
 /// The endpoint as a client on this machine would write it.

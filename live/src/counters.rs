@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::histogram::Histogram;
+
 /// A number that one loop writes.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -91,6 +93,8 @@ pub enum Reason {
     NotListed,
     /// The connection did nothing with itself.
     Idle,
+    /// The operator had it closed.
+    Kicked,
     /// The server ends.
     Drained,
     /// The system has no memory or descriptors left.
@@ -99,7 +103,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them; their places in the table.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PeerLeft,
         Self::ConnectionLost,
         Self::BadProtocol,
@@ -116,6 +120,7 @@ impl Reason {
         Self::TooManyHeld,
         Self::NotListed,
         Self::Idle,
+        Self::Kicked,
         Self::Drained,
         Self::NoResources,
     ];
@@ -140,6 +145,7 @@ impl Reason {
             Self::TooManyHeld => "too_many_held",
             Self::NotListed => "not_listed",
             Self::Idle => "idle",
+            Self::Kicked => "kicked",
             Self::Drained => "drained",
             Self::NoResources => "no_resources",
         }
@@ -154,8 +160,42 @@ impl Reason {
             Close::Idle(_) => Self::Idle,
             Close::Stalled(_) | Close::Overflow(_) => Self::Stalled,
             Close::TooLarge(_) | Close::Tls(_) => Self::BadProtocol,
+            Close::Dismissed => Self::Kicked,
             Close::LoopEnded => Self::Drained,
             _ => Self::ConnectionLost,
+        }
+    }
+}
+
+/// Why the API turned a request away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApiRefusal {
+    /// It has no token, or a wrong one.
+    Unauthorized,
+    /// It came from where nobody may ask, or through a page of somebody else.
+    Forbidden,
+    /// It could not be understood.
+    BadRequest,
+    /// So many ask at the same time that this one has to come again.
+    Busy,
+    /// Its events were not read.
+    SlowReader,
+}
+
+impl ApiRefusal {
+    /// All of them; their places in the table.
+    pub const ALL: [Self; 5] =
+        [Self::Unauthorized, Self::Forbidden, Self::BadRequest, Self::Busy, Self::SlowReader];
+
+    /// A short steady word.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::BadRequest => "bad_request",
+            Self::Busy => "busy",
+            Self::SlowReader => "slow_reader",
         }
     }
 }
@@ -189,6 +229,20 @@ pub struct Counters {
     pub skips: Count,
     /// The bytes they did not get.
     pub skipped_bytes: Count,
+    /// Bytes that players were sent, as of about a second ago.
+    pub bytes_out: Count,
+    /// Microseconds from a player's request to its first frame.
+    pub joins: Histogram,
+    /// Microseconds that players were behind when they skipped.
+    pub skip_lag: Histogram,
+    /// Bytes of one write to one player.
+    pub write_bytes: Histogram,
+    /// Requests to the API.
+    pub api_requests: Count,
+    /// Requests to the API that were turned away, by reason.
+    pub api_refused: [Count; ApiRefusal::ALL.len()],
+    /// Events that were not told since too many came at once.
+    pub events_lost: Count,
     /// Rounds of writes to the players of a stream.
     pub flushes: Count,
     /// The pause between two flushes of a stream, in microseconds.
@@ -202,9 +256,17 @@ pub struct Counters {
 
 impl Counters {
     /// A player skipped.
-    pub fn skipped(&self, bytes: u64) {
+    pub fn skipped(&self, bytes: u64, lag: i64) {
         self.skips.add(1);
         self.skipped_bytes.add(bytes);
+        self.skip_lag.observe(u64::try_from(lag).unwrap_or(0));
+    }
+
+    /// The API turned a request away.
+    pub fn refused(&self, why: ApiRefusal) {
+        if let Some(count) = self.api_refused.get(why as usize) {
+            count.add(1);
+        }
     }
 
     /// Something ended, or was refused.

@@ -33,6 +33,7 @@ pub fn publish(
     let card = TestCard::new(options)?;
     let ticket = hub.publish(el, name, None)?;
     tracing::info!(stream = %name, door = "demo", "publish");
+    hub.publishes(el, &hub.next_id(), "demo", None, &ticket);
     let demo = RefCell::new(Demo { card, ticket, began: Instant::now() });
     el.every(TICK, move |el| demo.borrow_mut().tick(el));
     Ok(())

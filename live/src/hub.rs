@@ -19,7 +19,11 @@ use hashbrown::HashMap;
 use network::{EventLoop, Handle, SourceId};
 use thiserror::Error;
 
+use crate::api::gather::Gatherings;
+use crate::clients::Clients;
 use crate::counters::{Counters, Reason};
+use crate::directory::Directory;
+use crate::events::Events;
 use crate::flush::Flusher;
 use crate::format::Format;
 use crate::limits;
@@ -70,6 +74,14 @@ pub struct Hub {
     pub viewers: Viewers,
     numbers: Cell<u64>,
     is_draining: Cell<bool>,
+    /// Who is here.
+    pub clients: Clients,
+    /// The streams of all loops.
+    pub directory: Directory,
+    /// What happened.
+    pub events: Events,
+    pub(crate) gatherings: Gatherings,
+    pub(crate) rounds: Cell<u32>,
 }
 
 /// The right to publish a stream, held by who does. Dropping it without [`Ticket::give_back`] leaves
@@ -127,6 +139,11 @@ impl Hub {
             viewers: Viewers::default(),
             numbers: Cell::new(0),
             is_draining: Cell::new(false),
+            clients: Clients::default(),
+            directory: Directory::default(),
+            events: Events::default(),
+            gatherings: Gatherings::default(),
+            rounds: Cell::new(0),
         });
         HERE.set(Some(Rc::clone(&hub)));
         hub.flusher.start(el, &hub);
@@ -177,7 +194,54 @@ impl Hub {
         }
     }
 
+    /// Runs a task in the loop's next turn, when events and players have had theirs.
+    pub fn next_turn(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        task: impl FnOnce(&Rc<Hub>, &mut EventLoop) + Send + 'static,
+    ) {
+        // The loop runs: it takes tasks.
+        let _ = el.handle().post(move |el| {
+            if let Some(hub) = Hub::here() {
+                task(&hub, el);
+            }
+        });
+    }
+
+    /// Which of the loops this is.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// How many loops there are.
+    pub fn loop_count(&self) -> usize {
+        self.loops.all().len().max(1)
+    }
+
+    /// The loops.
+    pub fn handles(&self) -> &[Handle] {
+        self.loops.all()
+    }
+
     // ---- streams that live here ----
+
+    pub(crate) fn find_stream(&self, name: &StreamName) -> Option<Rc<RefCell<Stream>>> {
+        self.streams.borrow().get(name).cloned()
+    }
+
+    pub(crate) fn stream_names(&self) -> Vec<StreamName> {
+        self.streams.borrow().keys().cloned().collect()
+    }
+
+    /// Ends a publisher that has no connection.
+    pub(crate) fn dismiss_publisher(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName) {
+        let Some(stream) = self.find_stream(name) else { return };
+        let mut stream = stream.borrow_mut();
+        let Some(number) = stream.publisher().map(|publisher| publisher.number) else { return };
+        stream.unset_publisher(number, el.now());
+        self.counters.publishers.leave();
+        self.tell_live(el, &stream);
+    }
 
     /// The loop where a stream lives.
     pub fn home_of(&self, name: &StreamName) -> usize {
@@ -272,6 +336,7 @@ impl Hub {
     /// Tells all that read whether there is a publisher, and where players may begin.
     fn tell_live(self: &Rc<Self>, el: &mut EventLoop, stream: &Stream) {
         let is_live = stream.publisher().is_some();
+        self.list(el, stream);
         self.tell(el, stream, move |view, from| view.set_live(is_live, from));
     }
 
@@ -376,6 +441,7 @@ impl Hub {
                 tracing::info!(stream = %name, "stream ended");
             }
             self.tell(el, &stream, |view, _| view.end());
+            self.unlist(el, &stream);
             drop(stream.take_asked());
         }
     }
@@ -476,6 +542,7 @@ impl Hub {
 
     fn look_around(self: &Rc<Self>, el: &mut EventLoop) {
         self.look_after_streams(el);
+        self.tend_desk(el);
         let now = el.now();
         self.viewers.look_around(self, now);
         let views: Vec<Rc<View>> = self.views.borrow().values().cloned().collect();
@@ -489,7 +556,12 @@ impl Hub {
         }
     }
 
+    pub(crate) fn each_view(&self, mut each: impl FnMut(&View)) {
+        self.views.borrow().values().for_each(|view| each(view));
+    }
+
     fn close_view(self: &Rc<Self>, el: &mut EventLoop, view: &Rc<View>) {
+        self.charge(view);
         let key = (view.name.clone(), view.format);
         let mut views = self.views.borrow_mut();
         // Another one may have taken its place since it ended.

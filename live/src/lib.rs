@@ -6,20 +6,26 @@
 //! | layer | what it does | what it refuses to do |
 //! | --- | --- | --- |
 //! | [`limits`], [`settings`] | bounds with their reasons; what the operator decides | |
-//! | [`counters`] | what happened on a loop, and why things ended | |
+//! | [`counters`], [`histogram`] | what happened on a loop, and why things ended | |
 //! | [`name`] | what a stream may be called, at every door | |
 //! | [`timeline`] | one clock for a stream, whatever its publishers' clocks do | know a wall clock |
 //! | [`format`](mod@format) | the forms a stream has, framing included | differ between players |
 //! | [`pack`] | frames to packets, in each container | |
 //! | [`segment`] | where segments begin, the same in every format | look into frames |
 //! | [`log`] | bytes of a stream in memory, written once, read by many loops | queue per player |
+//! | [`meter`], [`audience`] | what a publisher sends; who plays a stream on all loops | |
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
+//! | [`json`] | JSON, written as it comes | build a tree |
+//! | [`clients`] | who is here | do anything per frame |
+//! | [`directory`], [`events`] | the streams of all loops; what happens, for who listens | wait |
 //! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
+//! | [`desk`] | who comes and goes, noted and told to all loops | |
 //! | [`pace`] | how long frames wait for others, so that the loop can keep up | |
 //! | [`flush`] | which players are written to, in slices; what it costs | know what they are sent |
 //! | [`player`] | a cursor in a log | keep a queue |
 //! | [`door`] | RTMP, HTTP-FLV and WebSocket-FLV on connections | decide who may |
+//! | [`api`] | what anybody may ask over HTTP | lock |
 //! | [`demo`] | a test card, published from inside | |
 //!
 //! The way of a frame, with no step back:
@@ -31,14 +37,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod audience;
+pub mod clients;
 pub mod counters;
 pub mod demo;
+pub mod desk;
+pub mod directory;
 pub mod door;
+pub mod events;
 pub mod flush;
 pub mod format;
+pub mod histogram;
 pub mod hub;
+pub mod json;
 pub mod limits;
 pub mod log;
+pub mod meter;
 pub mod name;
 pub mod pace;
 pub mod pack;

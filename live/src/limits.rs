@@ -92,6 +92,44 @@ pub const COPIED: usize = 256 * 1024;
 pub const KEEPALIVE: Keepalive =
     Keepalive { after: Duration::from_secs(60), every: Duration::from_secs(15), probes: 4 };
 
+// ---- what is told of it all ----
+
+/// Seconds that a stream's rates are remembered for: enough for half a minute.
+pub const SAMPLES: usize = 32;
+/// A publisher that has sent nothing for so long is not live, whatever it says.
+pub const FLOWING: Duration = Duration::from_secs(2);
+/// Streams that are listed in one turn: each takes some microseconds.
+pub const LISTED_PER_TURN: usize = 256;
+/// Clients or streams that are looked at in one turn for an answer of the API.
+pub const ROWS_PER_TURN: usize = 256;
+/// Clients that are passed over in one turn since they are not asked for.
+pub const PASSED_PER_TURN: usize = 2048;
+/// Entries of one answer; a list of that many clients is about 5 MB.
+pub const ROWS: usize = 10_000;
+/// Entries of one answer where nobody says how many.
+pub const ROWS_DEFAULT: usize = 1000;
+/// Bytes of an answer that are copied to its connection in one turn.
+pub const ANSWER_PIECE: usize = 64 * 1024;
+/// Long answers of one loop at a time, from their question to their last byte; each may hold some
+/// megabytes.
+pub const GATHERINGS: usize = 32;
+/// A list that is not complete by then never will be: a loop has ended.
+pub const GATHERED_WITHIN: Duration = Duration::from_secs(20);
+/// Bytes of a parameter in a query: a name, a cursor.
+pub const PARAMETER: usize = 512;
+/// Events that one loop tells in a quarter of a second; the rest is counted.
+pub const EVENTS_AT_ONCE: usize = 4096;
+/// Events that are kept for who comes back.
+pub const EVENTS_KEPT: usize = 1024;
+/// Who reads events on one loop; each costs a connection and what it is behind.
+pub const EVENT_READERS: usize = 256;
+/// Bytes of events that somebody may be behind before it is closed.
+pub const EVENTS_BEHIND: usize = 1 << 20;
+/// Something is said to who reads events so often, so that proxies keep the connection.
+pub const EVENTS_ALIVE: Duration = Duration::from_secs(15);
+/// Streams with figures of their own in `/metrics`: each is seven series.
+pub const METRIC_STREAMS: usize = 2000;
+
 // ---- publishers ----
 
 /// Frames between the reads of one connection after which others have their turn, for internal

@@ -113,6 +113,18 @@ impl StreamName {
     }
 }
 
+impl std::borrow::Borrow<str> for StreamName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&StreamName> for StreamName {
+    fn from(name: &StreamName) -> Self {
+        name.clone()
+    }
+}
+
 impl fmt::Display for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,6 +1,5 @@
 //! A player: a cursor in a log.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,18 +8,16 @@ use network::{Connection, SourceId};
 
 use crate::counters::Counters;
 use crate::format::Configs;
-use crate::log::view::{Start, View};
+use crate::log::view::{Cursor, Start, View};
 
 /// One player of a stream, whatever door it came in by. It has no queue: what it is sent is a slice of
 /// the log from its cursor on, written when the loop flushes and when its socket has room.
 pub struct Player {
     view: Rc<View>,
     seat: usize,
-    at: Rc<Cell<u64>>,
+    at: Rc<Cursor>,
     counters: Arc<Counters>,
     since: Instant,
-    skips: u64,
-    skipped_bytes: u64,
 }
 
 /// How far a player got.
@@ -52,15 +49,7 @@ impl Player {
         }
         let (seat, at) = view.sit(source, entry.at);
         counters.players.join();
-        Some(Self {
-            view: Rc::clone(view),
-            seat,
-            at,
-            counters: Arc::clone(counters),
-            since: now,
-            skips: 0,
-            skipped_bytes: 0,
-        })
+        Some(Self { view: Rc::clone(view), seat, at, counters: Arc::clone(counters), since: now })
     }
 
     /// Sends what there is and the socket takes, in one call as a rule.
@@ -83,12 +72,12 @@ impl Player {
         if at < self.view.skip_before() {
             // The packet it is in has to be whole; then it skips.
             let boundary = self.view.boundary(at);
-            at += Self::send(conn, file, at, boundary);
+            at += self.send(conn, file, at, boundary);
             if at == boundary {
                 at = self.skip(conn, at);
             }
         }
-        at += Self::send(conn, file, at, to);
+        at += self.send(conn, file, at, to);
         self.at.set(at);
         if self.view.has_ended() && at == self.view.head() {
             return Progress::Over;
@@ -96,20 +85,23 @@ impl Player {
         Progress::Going
     }
 
-    fn send(conn: &mut Connection, file: &network::MemoryFile, at: u64, to: u64) -> u64 {
+    fn send(&self, conn: &mut Connection, file: &network::MemoryFile, at: u64, to: u64) -> u64 {
         let len = usize::try_from(to.saturating_sub(at)).unwrap_or(usize::MAX);
         if len == 0 {
             return 0;
         }
-        conn.gather_file(file.as_fd(), at, len) as u64
+        let sent = conn.gather_file(file.as_fd(), at, len) as u64;
+        self.view.tally.sent(sent);
+        self.counters.write_bytes.observe(sent);
+        sent
     }
 
     /// Moves to the newest entry, if there is one ahead.
     fn skip(&mut self, conn: &mut Connection, at: u64) -> u64 {
         let Some((entry, configs)) = self.view.skip_from(at) else { return at };
-        self.skips += 1;
-        self.skipped_bytes += entry.at - at;
-        self.counters.skipped(entry.at - at);
+        self.at.skip(entry.at - at);
+        self.view.tally.skipped(entry.at - at);
+        self.counters.skipped(entry.at - at, self.view.lag(at));
         if let Some(configs) = configs {
             self.configure(conn, &configs, entry.time);
         }
@@ -146,6 +138,11 @@ impl Player {
         }
     }
 
+    /// Where it is.
+    pub fn cursor(&self) -> &Rc<Cursor> {
+        &self.at
+    }
+
     /// What it plays.
     pub fn view(&self) -> &Rc<View> {
         &self.view
@@ -154,10 +151,11 @@ impl Player {
     /// How long it has played, how often it skipped, how many bytes, and how far it is behind in
     /// milliseconds: for the line that says how it ended.
     pub fn account(&self, now: Instant) -> Account {
+        let (skips, skipped_bytes) = self.at.skipped();
         Account {
             seconds: now.saturating_duration_since(self.since).as_secs_f64(),
-            skips: self.skips,
-            skipped_bytes: self.skipped_bytes,
+            skips,
+            skipped_bytes,
             lag_ms: self.view.lag(self.at.get()) / 1000,
         }
     }

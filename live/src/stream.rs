@@ -14,12 +14,14 @@ use media::{Codec, Frame, FrameKind, Time, Track};
 use network::{SourceId, Timer};
 use thiserror::Error;
 
+use crate::audience::{Audience, Origin};
 use crate::counters::Counters;
 use crate::format::{Configs, Format, Infos, is_entry};
 use crate::limits;
 use crate::log::index::Packet;
 use crate::log::writer::{Bounds, Reader, Writer};
 use crate::log::{About, Growth, Opened};
+use crate::meter::Meter;
 use crate::name::StreamName;
 use crate::pace::Pace;
 use crate::pack::Placed;
@@ -92,6 +94,12 @@ pub struct Stream {
     counters: Arc<Counters>,
     frames: u64,
     keyframes: u64,
+    /// What its publisher sends.
+    pub(crate) meter: Meter,
+    /// Where its publisher comes from.
+    pub(crate) origin: Option<Origin>,
+    /// Who plays it.
+    pub(crate) audience: Audience,
 }
 
 /// What readers of one format are to be told.
@@ -140,6 +148,9 @@ impl Stream {
             counters,
             frames: 0,
             keyframes: 0,
+            meter: Meter::default(),
+            origin: None,
+            audience: Audience::default(),
         }
     }
 
@@ -175,6 +186,7 @@ impl Stream {
         self.is_anew = true;
         self.waits_for_key = true;
         (self.frames, self.keyframes) = (0, 0);
+        (self.meter, self.origin) = (Meter::default(), None);
         self.numbers += 1;
         self.publisher = Some(Publisher { number: self.numbers, source, heard: now });
         self.counters.publishers.join();
@@ -194,6 +206,19 @@ impl Stream {
     /// Whether the publisher of this number still is the one.
     pub fn is_published_by(&self, number: u64) -> bool {
         self.publisher.as_ref().is_some_and(|publisher| publisher.number == number)
+    }
+
+    /// Whether somebody publishes, and not only says so.
+    pub fn is_flowing(&self, now: Instant) -> bool {
+        let fresh = |p: &Publisher| {
+            self.frames > 0 && now.saturating_duration_since(p.heard) < limits::FLOWING
+        };
+        self.publisher.as_ref().is_some_and(fresh)
+    }
+
+    /// What is kept of it, by format.
+    pub fn logs(&self) -> impl Iterator<Item = &Writer> {
+        self.logs.iter().flatten().map(|log| &**log)
     }
 
     /// Frames and keyframes of the present publisher.
@@ -253,6 +278,7 @@ impl Stream {
         self.has_picture |= frame.track == Track::Video;
         self.know_track(&frame);
         self.place(&mut frame, now);
+        self.meter.frame(&frame);
         let entry = is_entry(&frame, self.configs.has_video());
         self.describe(&frame, entry);
         if frame.track != Track::Data {

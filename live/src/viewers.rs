@@ -30,6 +30,8 @@ pub struct Viewer {
     pub since: Instant,
     /// When it last asked.
     pub heard: Instant,
+    /// Its number among the clients.
+    id: String,
 }
 
 /// What one loop knows of viewers.
@@ -80,7 +82,9 @@ impl Viewers {
         let viewer = counted.entry(key).or_insert_with(|| {
             hub.counters.viewers.join();
             tracing::debug!(%stream, ?peer, "viewer");
-            Viewer { stream, peer, since: now, heard: now }
+            let id = hub.next_id();
+            hub.watches(&id, &stream, peer);
+            Viewer { stream, peer, since: now, heard: now, id }
         });
         viewer.heard = now;
     }
@@ -94,6 +98,7 @@ impl Viewers {
             let stays = now.saturating_duration_since(viewer.heard) < bound;
             if !stays {
                 hub.counters.viewers.leave();
+                hub.stopped_watching(&viewer.id);
             }
             stays
         });

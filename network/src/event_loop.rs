@@ -454,6 +454,12 @@ impl EventLoop {
         Some(connection)
     }
 
+    /// Another connection of this loop, to look at: nothing is asked of it. `None` as for
+    /// [`EventLoop::connection`].
+    pub fn peek(&mut self, id: SourceId) -> Option<&Connection> {
+        self.sources.get_mut(id.0)?.connection().map(|conn| &*conn)
+    }
+
     /// A UDP socket of this loop, to send from it or close it. What was asked of it is carried out at
     /// the end of the turn. `None` where it is gone, and for the socket whose handler is running: that
     /// one has itself in its hand.
@@ -528,6 +534,7 @@ impl EventLoop {
 
     fn poll(&mut self, max_wait: Option<Duration>) {
         let before = Instant::now();
+        self.shared.stats.turned(before - self.clock.now);
         let idle = self.again.is_empty()
             && self.due.is_empty()
             && self.deferred.is_empty()

@@ -44,6 +44,25 @@ pub(crate) struct Stats {
     pub turns: AtomicU64,
     pub wakes: AtomicU64,
     pub tasks: AtomicU64,
+    /// How long turns took: so many up to each of [`limits::TURN_TIMES`], and longer ones.
+    turn_times: [AtomicU64; limits::TURN_TIMES.len() + 1],
+    /// All of them together, in microseconds.
+    turn_micros: AtomicU64,
+}
+
+impl Stats {
+    /// For the loop: a turn took so long, the wait left out.
+    pub fn turned(&self, took: Duration) {
+        let bounds = limits::TURN_TIMES;
+        let place = bounds.iter().position(|bound| took <= *bound).unwrap_or(bounds.len());
+        let add = |count: &AtomicU64, by: u64| {
+            count.store(count.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+        };
+        if let Some(count) = self.turn_times.get(place) {
+            add(count, 1);
+        }
+        add(&self.turn_micros, took.as_micros() as u64);
+    }
 }
 
 /// The lowest bit of `Stats::since`.
@@ -68,6 +87,8 @@ impl Shared {
                 turns: AtomicU64::new(0),
                 wakes: AtomicU64::new(0),
                 tasks: AtomicU64::new(0),
+                turn_times: Default::default(),
+                turn_micros: AtomicU64::new(0),
             },
         }
     }
@@ -215,6 +236,17 @@ impl Handle {
     /// How often the loop has polled the kernel.
     pub fn turns(&self) -> u64 {
         self.shared.stats.turns.load(Ordering::Relaxed)
+    }
+
+    /// How many turns took at most as long as each of [`limits::TURN_TIMES`] and longer than the one
+    /// before it, how many took longer than all, and how long all took together. Waiting is not
+    /// counted.
+    pub fn turn_times(&self) -> ([u64; limits::TURN_TIMES.len() + 1], Duration) {
+        let stats = &self.shared.stats;
+        let counts = std::array::from_fn(|place| {
+            stats.turn_times.get(place).map_or(0, |count| count.load(Ordering::Relaxed))
+        });
+        (counts, Duration::from_micros(stats.turn_micros.load(Ordering::Relaxed)))
     }
 
     /// How many wake-ups posts have caused.

@@ -36,7 +36,9 @@ fn the_printed_file_is_the_defaults_with_and_without_its_comments() {
 fn the_printed_file_has_and_explains_every_key() {
     // Keys that exist are those the reader lists for a wrong one.
     let mut keys = 0;
-    for section in ["server", "rtmp", "http", "tls", "publish", "play", "hls", "log", "limits"] {
+    for section in
+        ["server", "rtmp", "http", "api", "tls", "publish", "play", "hls", "log", "limits"]
+    {
         let error = bad(&format!("[{section}]\nbananas = 1"));
         let list = error.split(&format!("expected a key of [{section}]: ")).nth(1).unwrap();
         let text = uncommented();
@@ -71,6 +73,12 @@ fn every_value_is_read() {
         listen = "unix:/run/weir.sock"
         tls_listen = ":8443"
         cors = "https://example.org:8080"
+        [api]
+        token = "0123456789abcdef"
+        read_from = "private"
+        cors = "*"
+        node = "edge-1"
+        play_url = "https://a.example.org:8443"
         [tls]
         certificate = "π.pem"
         key = '/etc/weir/key.pem'
@@ -116,6 +124,13 @@ fn every_value_is_read() {
             tls_listen: Some(":8443".parse().unwrap()),
             cors: Some("https://example.org:8080".to_owned()),
         },
+        api: Api {
+            token: Some("0123456789abcdef".to_owned()),
+            read_from: ReadFrom::Private,
+            cors: Some("*".to_owned()),
+            node: Some("edge-1".to_owned()),
+            play_url: Some("https://a.example.org:8443".to_owned()),
+        },
         tls: Tls { certificate: Some("π.pem".into()), key: Some("/etc/weir/key.pem".into()) },
         publish: Publish {
             grace: Duration::ZERO,
@@ -146,6 +161,19 @@ fn every_value_is_read() {
         limits: Limits { connections: 1000, connections_per_address: 10, streams: 1 },
     };
     assert_eq!(config, wanted);
+}
+
+#[test]
+fn a_token_is_long_and_is_shown_nowhere() {
+    assert!(bad("[api]\ntoken = \"short\"").contains("expected 16 to 256 letters"));
+    assert!(bad("[api]\ntoken = \"with a space in it\"").contains("api.token"));
+    let config = good("[api]\ntoken = \"0123456789abcdef\"");
+    for text in [format!("{config:?}"), config.shown(false), config.shown(true)] {
+        assert!(!text.contains("0123456789abcdef") && text.contains("hidden"), "{text}");
+    }
+    assert!(bad("[api]\ncors = \"*\"").contains("without api.token"));
+    assert!(bad("[api]\nplay_url = \"*\"").contains("api.play_url"));
+    assert!(bad("[api]\nnode = \"a/b\"").contains("api.node"));
 }
 
 #[test]
@@ -242,7 +270,7 @@ fn what_nobody_knows_is_refused_and_the_nearest_is_named() {
         (
             "\n[sever]\npin = true",
             "weir.toml:2: sever: unknown section, did you mean [server]? expected one of the \
-             sections server, rtmp, http, tls, publish, play, hls, log, limits",
+             sections server, rtmp, http, api, tls, publish, play, hls, log, limits",
         ),
         ("pin = true", "weir.toml:1: pin: found outside of a section, expected below [server]"),
         (
@@ -251,7 +279,7 @@ fn what_nobody_knows_is_refused_and_the_nearest_is_named() {
         ),
         (
             "bananas = true",
-            "weir.toml:1: bananas: unknown key, expected one of the sections server, rtmp, http, \
+            "weir.toml:1: bananas: unknown key, expected one of the sections server, rtmp, http, api, \
              tls, publish, play, hls, log, limits",
         ),
         ("log = '32M'", "weir.toml:1: log: found \"32M\", expected a section: [log]"),

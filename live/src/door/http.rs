@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use media::playlist::date_time;
 use network::http::{
@@ -124,10 +124,11 @@ fn play(
         Version::Http10 => Framing::Bare,
         Version::Http11 => Framing::Chunked,
     };
+    let asked = Instant::now();
     let format = Format { container, framing };
     let view = hub.view(el, name, format);
     if view.entry(start).is_some() {
-        return begin(hub, &view, start, reply);
+        return begin(hub, &view, start, asked, reply);
     }
     let wait = hub.settings.play.wait_for_publisher;
     if wait.is_zero() && view.file().is_some() {
@@ -143,7 +144,7 @@ fn play(
             let hub = Rc::clone(hub);
             // Who has gone meanwhile is not answered.
             held.reply(el, move |reply| match playable(&waits, start) {
-                Some(start) => begin(&hub, &waits, start, reply),
+                Some(start) => begin(&hub, &waits, start, asked, reply),
                 None => not_found(&hub, &waits, reply),
             });
         }),
@@ -176,7 +177,13 @@ pub(super) fn fail(hub: &Hub, reply: Reply<'_>, status: StatusCode, reason: &str
     )
 }
 
-fn begin(hub: &Rc<Hub>, view: &Rc<View>, start: Start, reply: Reply<'_>) -> Answered {
+fn begin(
+    hub: &Rc<Hub>,
+    view: &Rc<View>,
+    start: Start,
+    asked: Instant,
+    reply: Reply<'_>,
+) -> Answered {
     let (hub_for_head, hub, view) = (Rc::clone(hub), Rc::clone(hub), Rc::clone(view));
     let kind = view.format.content_type();
     reply.stream(
@@ -192,6 +199,7 @@ fn begin(hub: &Rc<Hub>, view: &Rc<View>, start: Start, reply: Reply<'_>) -> Answ
                 hub,
                 view,
                 start,
+                asked,
                 writer: Some(writer),
                 player: None,
                 id,
@@ -206,6 +214,7 @@ struct HttpPlayer {
     hub: Rc<Hub>,
     view: Rc<View>,
     start: Start,
+    asked: Instant,
     /// Ends the body.
     writer: Option<BodyWriter>,
     player: Option<Player>,
@@ -224,8 +233,12 @@ impl Handler for HttpPlayer {
             conn = self.id, stream = %self.view.name, door = self.view.format.name(),
             peer = %Peer(conn.peer()), "play"
         );
-        match self.player {
-            Some(_) => conn.want_room(),
+        match &self.player {
+            Some(player) => {
+                let place = (&self.view, player.cursor());
+                self.hub.plays(&self.id, self.view.format.name(), conn, place, self.asked);
+                conn.want_room();
+            }
             // It was there a moment ago.
             None => self.leave(conn, Reason::StreamEnded),
         }
@@ -258,7 +271,7 @@ impl Handler for HttpPlayer {
             detail: &detail,
         };
         if let Some(player) = self.player.take() {
-            goodbye.say(conn, player.account(el.now()), &self.hub.counters);
+            goodbye.say(conn, player.account(el.now()), &self.hub);
         }
     }
 }

@@ -21,7 +21,8 @@ use std::net::SocketAddr;
 
 use network::{CloseReason, Connection, Options};
 
-use crate::counters::{Counters, Reason};
+use crate::counters::Reason;
+use crate::hub::Hub;
 use crate::limits;
 use crate::log::view::Start;
 use crate::player::Account;
@@ -67,8 +68,9 @@ struct Goodbye<'a> {
 }
 
 impl Goodbye<'_> {
-    fn say(&self, conn: &Connection, account: Account, counters: &Counters) {
-        counters.ended(self.reason);
+    fn say(&self, conn: &Connection, account: Account, hub: &Hub) {
+        hub.counters.ended(self.reason);
+        hub.stopped(self.id, self.reason, conn, account);
         let slow = matches!(self.reason, Reason::Stalled | Reason::Lost);
         // Why it is slow is known as long as the kernel still knows the connection.
         let info = slow.then(|| conn.tcp_info().ok()).flatten();

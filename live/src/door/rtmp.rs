@@ -20,7 +20,7 @@ use crate::counters::Reason;
 use crate::format::Format;
 use crate::hub::{Hub, Ticket};
 use crate::limits;
-use crate::log::view::{Start, View};
+use crate::log::view::{Cursor, Start, View};
 use crate::name::StreamName;
 use crate::player::{Player, Progress};
 
@@ -74,6 +74,7 @@ struct Wish {
     view: Rc<View>,
     start: Start,
     message_stream: u32,
+    asked: Instant,
     until: Instant,
 }
 
@@ -299,6 +300,7 @@ impl RtmpConnection {
                     conn = self.id, stream = %name, door = "rtmp", tls = conn.is_tls(),
                     peer = %Peer(conn.peer()), "publish"
                 );
+                self.hub.publishes(el, &self.id, "rtmp", Some(conn), &ticket);
                 let before = conn.received();
                 let publishing =
                     Publishing { ticket, name, message_stream, before, read: None, is_due: false };
@@ -402,6 +404,7 @@ impl RtmpConnection {
         }
         let Publishing { ticket, name, before, .. } = *publishing;
         self.hub.counters.ended(reason);
+        self.hub.unpublished(&self.id, reason, Some(conn));
         let seconds = el.now().saturating_duration_since(ticket.since()).as_secs_f64();
         let bytes = conn.received().saturating_sub(before);
         let (frames, keyframes) = match ticket.is_valid() {
@@ -446,8 +449,9 @@ impl RtmpConnection {
         let view = self.hub.view(el, &name, format);
         let start = start_of(&play.query);
         let wait = self.hub.settings.play.wait_for_publisher.max(Duration::from_millis(100));
+        let asked = Instant::now();
         let until = el.now() + wait;
-        let wish = Wish { view, start, message_stream, until };
+        let wish = Wish { view, start, message_stream, asked, until };
         if wish.view.entry(start).is_some() {
             return self.begin_to_play(conn, el, wish, start);
         }
@@ -484,7 +488,7 @@ impl RtmpConnection {
         wish: Wish,
         start: Start,
     ) -> Result<(), Error> {
-        let Wish { view, message_stream, .. } = wish;
+        let Wish { view, message_stream, asked, .. } = wish;
         tracing::info!(
             conn = self.id, stream = %view.name, door = "rtmp", peer = %Peer(conn.peer()), "play"
         );
@@ -507,6 +511,9 @@ impl RtmpConnection {
             });
         } else {
             playing.copied = CopyPlayer::join(&view, start, source, &counters, now);
+        }
+        if let Some((view, cursor)) = playing.place() {
+            self.hub.plays(&self.id, "rtmp", conn, (view, cursor), asked);
         }
         conn.want_room();
         self.role = Role::Player(Box::new(playing));
@@ -592,7 +599,7 @@ impl RtmpConnection {
         if let Some((view, account)) = playing.view().zip(account) {
             let (id, stream) = (self.id.as_str(), view.name.as_str());
             let goodbye = Goodbye { id, stream, door: "rtmp", reason, detail };
-            goodbye.say(conn, account, &self.hub.counters);
+            goodbye.say(conn, account, &self.hub);
         }
         self.visits(conn, el);
     }
@@ -646,6 +653,7 @@ impl RtmpConnection {
         let Some(mut copied) = copied else { return };
         copied.want(media::Track::Audio, playing.wants_audio);
         copied.want(media::Track::Video, playing.wants_video);
+        self.hub.clients.moved(&self.id, &view, copied.cursor());
         playing.copied = Some(copied);
         playing.shared = None;
     }
@@ -660,6 +668,12 @@ impl RtmpConnection {
 }
 
 impl Playing {
+    /// Where it is in which log; nowhere while it is neither sent what others are nor copies.
+    fn place(&self) -> Option<(&Rc<View>, &Rc<Cursor>)> {
+        let shared = self.shared.as_ref().map(|player| (player.view(), player.cursor()));
+        shared.or_else(|| self.copied.as_ref().map(|player| (player.view(), player.cursor())))
+    }
+
     fn view(&self) -> Option<&Rc<View>> {
         let copied = || self.copied.as_ref().map(CopyPlayer::view);
         self.shared.as_ref().map(Player::view).or_else(copied)

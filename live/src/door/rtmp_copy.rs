@@ -1,7 +1,6 @@
 //! RTMP players that cannot be sent what all others share: on another message stream, or without one of
 //! the tracks. Few do so; each costs copies of its own.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +12,7 @@ use network::{Connection, SourceId};
 
 use crate::counters::Counters;
 use crate::limits;
-use crate::log::view::{Start, View};
+use crate::log::view::{Cursor, Start, View};
 use crate::player::{Account, Progress};
 use crate::stream::frame_of;
 
@@ -21,15 +20,13 @@ use crate::stream::frame_of;
 pub struct CopyPlayer {
     view: Rc<View>,
     seat: usize,
-    at: Rc<Cell<u64>>,
+    at: Rc<Cursor>,
     counters: Arc<Counters>,
     since: Instant,
     /// Sent before the first packet.
     configs: Vec<Frame>,
     wants_audio: bool,
     wants_video: bool,
-    skips: u64,
-    skipped_bytes: u64,
 }
 
 impl CopyPlayer {
@@ -56,13 +53,15 @@ impl CopyPlayer {
             configs,
             wants_audio: true,
             wants_video: true,
-            skips: 0,
-            skipped_bytes: 0,
         })
     }
 
     pub fn view(&self) -> &Rc<View> {
         &self.view
+    }
+
+    pub fn cursor(&self) -> &Rc<Cursor> {
+        &self.at
     }
 
     pub fn want(&mut self, track: Track, wanted: bool) {
@@ -85,9 +84,9 @@ impl CopyPlayer {
         if at < self.view.skip_before()
             && let Some((entry, configs)) = self.view.skip_from(at)
         {
-            self.skips += 1;
-            self.skipped_bytes += entry.at - at;
-            self.counters.skipped(entry.at - at);
+            self.at.skip(entry.at - at);
+            self.view.tally.skipped(entry.at - at);
+            self.counters.skipped(entry.at - at, self.view.lag(at));
             let frames = configs.iter().flat_map(|configs| configs.frames());
             self.configs.extend(frames.map(|frame| Frame { dts: entry.time, ..frame.clone() }));
             at = entry.at;
@@ -95,6 +94,7 @@ impl CopyPlayer {
         if at < self.view.tail() {
             return Progress::Lost;
         }
+        let from = at;
         let mut frames = std::mem::take(&mut self.configs);
         let mut room = limits::COPIED.saturating_sub(conn.queued());
         self.view.walk(at, |packet, end| {
@@ -111,6 +111,7 @@ impl CopyPlayer {
             at = end;
             true
         });
+        self.view.tally.sent(at - from);
         self.at.set(at);
         for frame in frames {
             let wanted = match frame.track {
@@ -136,10 +137,11 @@ impl CopyPlayer {
     }
 
     pub fn account(&self, now: Instant) -> Account {
+        let (skips, skipped_bytes) = self.at.skipped();
         Account {
             seconds: now.saturating_duration_since(self.since).as_secs_f64(),
-            skips: self.skips,
-            skipped_bytes: self.skipped_bytes,
+            skips,
+            skipped_bytes,
             lag_ms: self.view.lag(self.at.get()) / 1000,
         }
     }

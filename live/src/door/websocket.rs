@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network::http::{Answered, Reply, Request};
 use network::websocket::{CloseCode, Ended, Handler, Kind, Limits, Socket};
@@ -32,10 +32,11 @@ pub(super) fn upgrade(
     start: Start,
 ) -> Answered {
     let view = hub.view(el, name, Format { container, framing: Framing::WebSocket });
-    let (hub, id) = (Rc::clone(hub), hub.next_id());
+    let (hub, id, asked) = (Rc::clone(hub), hub.next_id(), Instant::now());
     let limits = Limits { message: HEARD, ..Limits::default() };
     network::websocket::upgrade(request, reply, &[], limits, move |_| {
-        Box::new(WebSocketPlayer { hub, view, start, player: None, waits: false, id, why: None })
+        let (player, waits, why) = (None, false, None);
+        Box::new(WebSocketPlayer { hub, view, start, asked, player, waits, id, why })
     })
 }
 
@@ -43,6 +44,7 @@ struct WebSocketPlayer {
     hub: Rc<Hub>,
     view: Rc<View>,
     start: Start,
+    asked: Instant,
     player: Option<Player>,
     /// Waits for a publisher.
     waits: bool,
@@ -103,7 +105,7 @@ impl Handler for WebSocketPlayer {
             detail: &detail,
         };
         match self.player.take() {
-            Some(player) => goodbye.say(conn, player.account(el.now()), &self.hub.counters),
+            Some(player) => goodbye.say(conn, player.account(el.now()), &self.hub),
             None => self.hub.counters.ended(reason),
         }
     }
@@ -120,6 +122,10 @@ impl WebSocketPlayer {
         conn.compose(|out| {
             self.player = Player::join(view, start, id, &counters, el.now(), out);
         });
+        if let Some(player) = &self.player {
+            let place = (&self.view, player.cursor());
+            self.hub.plays(&self.id, self.view.format.name(), conn, place, self.asked);
+        }
         conn.want_room();
         self.player.is_some()
     }

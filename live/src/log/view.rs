@@ -51,6 +51,8 @@ pub struct View {
     /// How long it is kept when nobody needs it any more.
     lingers: Duration,
     inner: RefCell<Inner>,
+    /// What its players were sent, and skipped, since that was last told.
+    pub(crate) tally: Tally,
     skip_span: i64,
     skip_bytes: u64,
     pub(crate) flush: Flush,
@@ -83,7 +85,64 @@ struct Inner {
 /// A player's place among the others.
 struct Seat {
     source: SourceId,
-    at: Rc<Cell<u64>>,
+    at: Rc<Cursor>,
+}
+
+/// Where a player is in a log, and what it skipped to get there.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    at: Cell<u64>,
+    skips: Cell<u64>,
+    skipped_bytes: Cell<u64>,
+}
+
+impl Cursor {
+    fn new(at: u64) -> Self {
+        Self { at: Cell::new(at), ..Self::default() }
+    }
+
+    /// The next byte it is sent.
+    pub fn get(&self) -> u64 {
+        self.at.get()
+    }
+
+    pub(crate) fn set(&self, at: u64) {
+        self.at.set(at);
+    }
+
+    /// How often it skipped, and how many bytes.
+    pub fn skipped(&self) -> (u64, u64) {
+        (self.skips.get(), self.skipped_bytes.get())
+    }
+
+    pub(crate) fn skip(&self, bytes: u64) {
+        self.skips.set(self.skips.get() + 1);
+        self.skipped_bytes.set(self.skipped_bytes.get() + bytes);
+    }
+}
+
+/// What the players of a view were sent and skipped.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    sent: Cell<u64>,
+    skips: Cell<u64>,
+    skipped_bytes: Cell<u64>,
+}
+
+impl Tally {
+    pub fn sent(&self, bytes: u64) {
+        self.sent.set(self.sent.get() + bytes);
+    }
+
+    pub fn skipped(&self, bytes: u64) {
+        self.skips.set(self.skips.get() + 1);
+        self.skipped_bytes.set(self.skipped_bytes.get() + bytes);
+    }
+
+    /// Bytes sent, skips, bytes skipped, since the last time.
+    pub fn take(&self) -> (u64, u64, u64) {
+        (self.sent.take(), self.skips.take(), self.skipped_bytes.take())
+    }
 }
 
 /// Where a player begins.
@@ -126,6 +185,7 @@ impl View {
             watch: RefCell::default(),
             lingers,
             inner: RefCell::default(),
+            tally: Tally::default(),
             skip_span: i64::try_from(skip_after.as_micros()).unwrap_or(i64::MAX),
             skip_bytes,
             flush: Flush {
@@ -225,8 +285,8 @@ impl View {
     }
 
     /// Takes a seat; the cell is where the player notes its cursor.
-    pub(crate) fn sit(&self, source: SourceId, at: u64) -> (usize, Rc<Cell<u64>>) {
-        let cell = Rc::new(Cell::new(at));
+    pub(crate) fn sit(&self, source: SourceId, at: u64) -> (usize, Rc<Cursor>) {
+        let cell = Rc::new(Cursor::new(at));
         let mut inner = self.inner.borrow_mut();
         let place = inner.seats.insert(Seat { source, at: Rc::clone(&cell) });
         inner.deserted = None;

@@ -40,6 +40,7 @@ pub struct Bounds {
 /// Frames are appended to a buffer; [`Writer::commit`] writes it in one go and gives what the readers
 /// are to be told.
 pub struct Writer {
+    format: Format,
     packer: Packer,
     file: MemoryFile,
     index: Index,
@@ -66,6 +67,7 @@ impl Writer {
     /// The process has no descriptor left.
     pub fn new(format: Format, bounds: Bounds) -> io::Result<Self> {
         Ok(Self {
+            format,
             packer: Packer::new(format, bounds.part),
             file: MemoryFile::new(c"weir-log")?,
             index: Index::default(),
@@ -105,6 +107,11 @@ impl Writer {
         let base = self.index.head();
         let mut sink = Sink { base, bytes: &mut self.buffer, packets: &mut self.fresh };
         self.packer.flush(&mut sink);
+    }
+
+    /// In which form.
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     /// Bytes that were appended and are not written yet.

@@ -103,6 +103,9 @@ pub enum CloseReason {
     /// The TLS handshake failed, or the peer broke the protocol later.
     #[error("TLS: {0}")]
     Tls(String),
+    /// Whoever runs this side had it closed ([`Connection::close_because`]).
+    #[error("closed by order of the operator")]
+    Dismissed,
     /// The loop ended.
     #[error("the event loop ended")]
     LoopEnded,
@@ -131,6 +134,7 @@ impl CloseReason {
             Self::TooLarge(_) => "too_large",
             Self::Lingered => "lingered",
             Self::Tls(_) => "tls",
+            Self::Dismissed => "dismissed",
             Self::LoopEnded => "loop_ended",
             Self::Io(_) => "io",
         }

@@ -1,6 +1,5 @@
 //! A segment or a part on its way to who asked for it.
 
-use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
@@ -9,7 +8,7 @@ use network::{CloseReason, Connection, EventLoop, Handler};
 
 use crate::counters::Reason;
 use crate::hub::Hub;
-use crate::log::view::View;
+use crate::log::view::{Cursor, View};
 
 /// Has a connection while it is sent a slice of a log, and gives it back.
 ///
@@ -23,7 +22,7 @@ pub(super) struct Slice {
     end: Option<u64>,
     /// Of a segment that still grows: where the HTTP chunk under way ends.
     chunk: Option<u64>,
-    seat: Option<(usize, Rc<Cell<u64>>)>,
+    seat: Option<(usize, Rc<Cursor>)>,
     writer: Option<BodyWriter>,
 }
 
@@ -88,7 +87,9 @@ impl Slice {
         let Some(file) = self.view.file() else { return };
         let len = usize::try_from(to.saturating_sub(self.at)).unwrap_or(usize::MAX);
         if len > 0 {
-            self.at += conn.gather_file(file.as_fd(), self.at, len) as u64;
+            let sent = conn.gather_file(file.as_fd(), self.at, len) as u64;
+            self.view.tally.sent(sent);
+            self.at += sent;
         }
     }
 }

@@ -1,0 +1,296 @@
+//! Clients: a list of them, one of them and why it is slow, and an end for it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use network::http::{Answered, Reply};
+use network::{Connection, EventLoop, TcpInfo};
+
+use super::Api;
+use super::answer::{List, Wrong, envelope};
+use super::gather::{Batch, Key, Step};
+use super::query::{Asked, Filter};
+use super::streams::{VHOST, send_list};
+use crate::clients::{Client, ClientId, Role};
+use crate::directory::unix;
+use crate::hub::Hub;
+use crate::json::Json;
+use crate::limits;
+
+/// Who is less behind than this keeps up: as much waits on its way anywhere.
+const KEEPS_UP_MS: i64 = 500;
+
+/// `GET /api/v1/clients`
+pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    let parsed = asked.page().and_then(|page| {
+        let after = page.cursor.as_deref().map(str::parse::<ClientId>).transpose();
+        let after = after.map_err(|error| Wrong::field("cursor", error.to_string()))?;
+        Ok((asked.filter()?, after, page))
+    });
+    let (filter, after, page) = match parsed {
+        Ok(parsed) => parsed,
+        Err(wrong) => return api.fail(reply, &wrong),
+    };
+    if api.hub.gatherings.are_full() {
+        return api.fail(reply, &Wrong::busy());
+    }
+    let (most, is_pretty) = (page.start + page.limit + 1, asked.is_pretty);
+    let (answered, held) = reply.hold();
+    let step = move || rows(filter.clone(), after, most, is_pretty);
+    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
+    hub.gather(
+        el,
+        0..hub.loop_count(),
+        step,
+        Box::new(move |_, el, batches| {
+            held.reply(el, |reply| {
+                let mut head = Vec::new();
+                let list = List::new(&api, "clients", &page, is_pretty, batches, &mut head);
+                send_list(&api, reply, head, list)
+            });
+        }),
+    );
+    answered
+}
+
+/// The clients of a loop, in the order of their numbers.
+fn rows(filter: Filter, after: Option<ClientId>, most: usize, is_pretty: bool) -> Step {
+    let mut seen = None;
+    Box::new(move |hub: &Rc<Hub>, el: &mut EventLoop, batch: &mut Batch| {
+        let (mut looked, mut written) = (0, 0);
+        let mut is_over = true;
+        hub.clients.walk(seen, |client| {
+            if looked >= limits::PASSED_PER_TURN || written >= limits::ROWS_PER_TURN {
+                is_over = false;
+                return false;
+            }
+            seen = Some(client.id);
+            looked += 1;
+            if !filter.takes(&client.stream, Some(client.protocol), client.peer) {
+                return true;
+            }
+            batch.total += 1;
+            if after.is_none_or(|after| client.id > after) && batch.rows.len() < most {
+                written += 1;
+                let conn = client.source.and_then(|source| el.peek(source));
+                let key = Key::Client(client.id);
+                batch.add(key, is_pretty, 2, |json| row(json, client, conn));
+            }
+            true
+        });
+        is_over
+    })
+}
+
+/// `GET /api/v1/clients/ID`
+pub(super) fn one(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    let id = match asked.client() {
+        Ok(id) => id,
+        Err(wrong) => return api.fail(reply, &wrong),
+    };
+    let is_pretty = asked.is_pretty;
+    let step = move || -> Step {
+        Box::new(move |hub, el, batch| {
+            hub.clients.with(id, |client| {
+                let conn = client.source.and_then(|source| el.peek(source));
+                batch.add(Key::Client(id), is_pretty, 1, |json| {
+                    row(json, client, conn);
+                    why(json, client, conn);
+                });
+            });
+            true
+        })
+    };
+    anywhere(api, reply, el, step, move |api, reply, batch| match batch {
+        None => api.fail(reply, &unknown()),
+        Some(batch) => api.object(reply, is_pretty, |json| {
+            envelope(json, api);
+            json.raw("client", &batch.bytes);
+        }),
+    })
+}
+
+fn unknown() -> Wrong {
+    Wrong { field: Some("client".to_owned()), ..Wrong::not_found("there is no such client") }
+}
+
+/// `DELETE /api/v1/clients/ID`
+pub(super) fn kick(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    let id = match asked.client() {
+        Ok(id) => id,
+        Err(wrong) => return api.fail(reply, &wrong),
+    };
+    let is_pretty = asked.is_pretty;
+    let step = move || -> Step {
+        Box::new(move |hub, el, batch| {
+            if hub.kick(el, id) {
+                batch.rows.push((Key::Client(id), 0));
+            }
+            true
+        })
+    };
+    anywhere(api, reply, el, step, move |api, reply, batch| match batch {
+        None => api.fail(reply, &unknown()),
+        Some(_) => api.object(reply, is_pretty, |json| {
+            envelope(json, api);
+            json.text("kicked", id);
+        }),
+    })
+}
+
+/// Asks all loops for something that one of them has: a client's number does not say where it is now.
+fn anywhere(
+    api: &Rc<Api>,
+    reply: Reply<'_>,
+    el: &mut EventLoop,
+    step: impl Fn() -> Step,
+    answer: impl FnOnce(&Api, Reply<'_>, Option<&Batch>) -> Answered + 'static,
+) -> Answered {
+    if api.hub.gatherings.are_full() {
+        return api.fail(reply, &Wrong::busy());
+    }
+    let (answered, held) = reply.hold();
+    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
+    let done = Box::new(move |_: &Rc<Hub>, el: &mut EventLoop, batches: Vec<Batch>| {
+        held.reply(el, |reply| {
+            answer(&api, reply, batches.iter().find(|batch| !batch.rows.is_empty()))
+        });
+    });
+    hub.gather(el, 0..hub.loop_count(), step, done);
+    answered
+}
+
+/// Milliseconds and bytes that a player is behind.
+fn lag(client: &Client) -> Option<(i64, u64)> {
+    let Role::Player { view, cursor } = &client.role else { return None };
+    let at = cursor.get();
+    Some((view.lag(at) / 1000, view.head().saturating_sub(at)))
+}
+
+fn row(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
+    let seconds = client.since.elapsed().as_secs_f64();
+    let moved = match (&client.role, conn) {
+        (Role::Publisher, Some(conn)) => conn.received().saturating_sub(client.before),
+        (Role::Player { .. }, Some(conn)) => conn.sent().saturating_sub(client.before),
+        (_, _) => 0,
+    };
+    let (recv, send) = if client.is_publisher() { (moved, 0) } else { (0, moved) };
+    json.text("id", client.id);
+    json.text("vhost", VHOST);
+    json.text("stream", &client.stream);
+    json.text("app", client.stream.app());
+    json.text("name", client.stream.name());
+    json.text("url", format_args!("/{}", client.stream));
+    json.maybe_text("ip", client.peer.map(|peer| peer.ip().to_canonical()));
+    json.maybe_text("address", client.peer.map(canonical));
+    json.text("protocol", client.protocol);
+    let does = if client.is_publisher() { "publish" } else { "play" };
+    json.text("type", format_args!("{}-{does}", client.protocol));
+    json.flag("publish", client.is_publisher());
+    json.number("since_ms", u64::try_from(unix(client.began).as_millis()).unwrap_or(0));
+    json.float("alive", seconds);
+    let is_known = !matches!(client.role, Role::Requests);
+    json.maybe_number("send_bytes", is_known.then_some(send));
+    json.number("recv_bytes", recv);
+    json.member_object("kbps", |json| {
+        let rate = |bytes: u64| (bytes as f64 / 125.0 / seconds.max(0.001)).round() as u64;
+        json.number("recv_30s", rate(recv));
+        json.number("send_30s", rate(send));
+    });
+    let lag = lag(client);
+    json.maybe_number("lag_ms", lag.and_then(|(ms, _)| u64::try_from(ms).ok()));
+    json.maybe_number("lag_bytes", lag.map(|(_, bytes)| bytes));
+    let skipped = match &client.role {
+        Role::Player { cursor, .. } => cursor.skipped(),
+        Role::Publisher | Role::Requests => (0, 0),
+    };
+    json.number("skips", skipped.0);
+    json.number("skipped_bytes", skipped.1);
+}
+
+/// An address as IPv4 where it is one.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// Why it is slow, in the kernel's figures and in words.
+fn why(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
+    let info = conn.and_then(|conn| conn.tcp_info().ok());
+    json.number("queued_bytes", conn.map_or(0, |conn| conn.queued() as u64));
+    match info {
+        None => json.null("tcp"),
+        Some(info) => json.member_object("tcp", |json| {
+            json.float("rtt_ms", info.round_trip.as_secs_f64() * 1000.0);
+            json.float("rtt_variation_ms", info.round_trip_variation.as_secs_f64() * 1000.0);
+            json.number("retransmits", info.retransmits.into());
+            json.number("congestion_window_bytes", info.congestion_window);
+            json.number("in_flight_bytes", info.in_flight);
+            json.number("unsent_bytes", info.unsent);
+        }),
+    }
+    json.text("slow", words(lag(client), info.as_ref()));
+}
+
+fn words(lag: Option<(i64, u64)>, info: Option<&TcpInfo>) -> String {
+    let Some((ms, bytes)) = lag else { return "it does not play from a log".to_owned() };
+    if ms < KEEPS_UP_MS {
+        return "it keeps up".to_owned();
+    }
+    let mut text = format!("it is {ms} ms ({bytes} bytes) behind: ");
+    let Some(info) = info else {
+        text.push_str("the kernel does not say why");
+        return text;
+    };
+    let rtt = info.round_trip.as_secs_f64();
+    if info.unsent == 0 && info.in_flight == 0 {
+        text.push_str("it has taken all it was sent; its next bytes are on their way");
+    } else if info.in_flight == 0 {
+        text.push_str("it does not read, its receive window is full");
+    } else if info.in_flight.saturating_mul(10) >= info.congestion_window.saturating_mul(8) {
+        text.push_str("its network takes no more");
+        if rtt > 0.0 {
+            let kbit = info.congestion_window as f64 / 125.0 / rtt;
+            // Writing to a String does not fail.
+            let _ = write!(text, ", about {kbit:.0} kbit/s");
+        }
+    } else {
+        text.push_str("it reads too slowly, its receive window is small");
+    }
+    let _ = write!(
+        text,
+        "; a round trip of {:.1} ms, {} segments sent again, a congestion window of {} bytes, {} \
+         bytes unsent",
+        rtt * 1000.0,
+        info.retransmits,
+        info.congestion_window,
+        info.unsent
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_kernels_figures_in_words() {
+        let info = TcpInfo {
+            round_trip: Duration::from_millis(100),
+            round_trip_variation: Duration::ZERO,
+            retransmits: 7,
+            congestion_window: 14_480,
+            in_flight: 14_480,
+            unsent: 100_000,
+        };
+        assert_eq!(words(Some((100, 9)), Some(&info)), "it keeps up");
+        let network = words(Some((2000, 9)), Some(&info));
+        assert!(network.contains("its network takes no more, about 1158 kbit/s"), "{network}");
+        assert!(network.contains("100.0 ms, 7 segments sent again"), "{network}");
+        let closed = TcpInfo { in_flight: 0, ..info };
+        assert!(words(Some((2000, 9)), Some(&closed)).contains("does not read"));
+        let small = TcpInfo { in_flight: 1000, ..info };
+        assert!(words(Some((2000, 9)), Some(&small)).contains("reads too slowly"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Parameters of a request, and what is wrong with them.
+
+use network::http::{Request, StatusCode, safe_segments};
+
+use super::answer::Wrong;
+use crate::clients::ClientId;
+use crate::limits;
+use crate::name::StreamName;
+
+/// What was asked for: known parameters, each once, and what the path named.
+#[derive(Default)]
+pub(super) struct Asked {
+    values: Vec<(&'static str, String)>,
+    pub is_pretty: bool,
+    /// What the path names, as it was written.
+    stream: String,
+    client: String,
+    /// Where a reader of events wants to go on.
+    pub last_event: Option<String>,
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub limit: usize,
+    /// Entries left out at the beginning, as SRS's scripts ask.
+    pub start: usize,
+    /// Behind this one.
+    pub cursor: Option<String>,
+}
+
+/// What entries of a list have to be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    pub app: Option<String>,
+    pub name: Option<String>,
+    pub protocol: Option<String>,
+    pub address: Option<std::net::IpAddr>,
+}
+
+impl Asked {
+    /// Reads the parameters of a request, which may have these.
+    pub fn of(request: &Request<'_>, known: &'static [&'static str]) -> Result<Self, Wrong> {
+        let mut asked = Self::default();
+        let query = request.target().query.unwrap_or_default();
+        for given in network::http::Query::new(query) {
+            let name = known.iter().find(|name| given.name_is(name));
+            let Some(name) = name else {
+                let shown: String = given.raw_name.chars().take(64).collect();
+                let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Wrong::field(&shown, format!("unknown parameter; known: {list}")));
+            };
+            let value = given.value().map_err(|error| Wrong::field(name, error.reason))?;
+            if value.len() > limits::PARAMETER {
+                let text = format!("longer than {} bytes", limits::PARAMETER);
+                return Err(Wrong::field(name, text));
+            }
+            if asked.values.iter().any(|(other, _)| other == name) {
+                return Err(Wrong::field(name, "given twice"));
+            }
+            asked.values.push((name, value.into_owned()));
+        }
+        asked.is_pretty = match asked.get("pretty") {
+            None | Some("false" | "0") => false,
+            Some("" | "true" | "1") => true,
+            Some(_) => return Err(Wrong::field("pretty", "expected nothing, true or false")),
+        };
+        asked.stream = request.rest("stream").to_owned();
+        asked.client = request.rest("client").to_owned();
+        let header = request.headers().get_str("Last-Event-ID");
+        asked.last_event = asked.get("last_event_id").or(header).map(str::to_owned);
+        Ok(asked)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    }
+
+    fn number(
+        &self,
+        name: &'static str,
+        least: usize,
+        most: usize,
+    ) -> Result<Option<usize>, Wrong> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|n| digits && (least..=most).contains(n));
+        let expected = || format!("expected a whole number from {least} to {most}");
+        number.map(Some).ok_or_else(|| Wrong::field(name, expected()))
+    }
+
+    /// Which part of the list.
+    pub fn page(&self) -> Result<Page, Wrong> {
+        let most = limits::ROWS;
+        let (limit, count) = (self.number("limit", 1, most)?, self.number("count", 1, most)?);
+        let start = self.number("start", 0, most)?.unwrap_or(0);
+        let limit = limit.or(count).unwrap_or(limits::ROWS_DEFAULT);
+        let cursor = self.get("cursor").map(str::to_owned);
+        if cursor.is_some() && start > 0 {
+            return Err(Wrong::field("start", "either a start or a cursor"));
+        }
+        Ok(Page { limit, start, cursor })
+    }
+
+    /// Which entries.
+    pub fn filter(&self) -> Result<Filter, Wrong> {
+        let own = |name| self.get(name).map(str::to_owned);
+        let address = match self.get("address") {
+            None => None,
+            Some(text) => Some(text.parse::<std::net::IpAddr>().map_err(|_| {
+                Wrong::field("address", "expected an address without a port, such as 192.0.2.1")
+            })?),
+        };
+        Ok(Filter {
+            app: own("app"),
+            name: own("name"),
+            protocol: own("protocol"),
+            address: address.map(|address| address.to_canonical()),
+        })
+    }
+
+    /// The stream that the path names.
+    pub fn stream(&self) -> Result<StreamName, Wrong> {
+        let mut name = String::new();
+        for segment in safe_segments(&self.stream) {
+            let segment = segment.map_err(|error| Wrong::field("stream", error.reason))?;
+            if !name.is_empty() {
+                name.push('/');
+            }
+            name.push_str(&segment);
+        }
+        StreamName::parse(&name).map_err(|error| Wrong::field("stream", error.to_string()))
+    }
+
+    /// The client that the path names.
+    pub fn client(&self) -> Result<ClientId, Wrong> {
+        let known = self.client.parse::<ClientId>();
+        known.map_err(|error| Wrong::field("client", error.to_string()))
+    }
+}
+
+impl Filter {
+    /// Whether an entry is asked for.
+    pub fn takes(
+        &self,
+        stream: &StreamName,
+        protocol: Option<&str>,
+        peer: Option<std::net::SocketAddr>,
+    ) -> bool {
+        let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|w| w == value);
+        is(&self.app, stream.app())
+            && is(&self.name, stream.name())
+            && self.protocol.as_deref().is_none_or(|wanted| protocol == Some(wanted))
+            && self.address.is_none_or(|a| peer.is_some_and(|p| p.ip().to_canonical() == a))
+    }
+}
+
+impl Wrong {
+    /// Something is wrong with a parameter.
+    pub fn field(field: &str, message: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::new(StatusCode::BAD_REQUEST, message) }
+    }
+}

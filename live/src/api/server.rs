@@ -1,0 +1,135 @@
+//! The server itself: summary and config, and what SRS calls versions and summaries.
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use network::http::{Answered, Reply};
+use network::{EventLoop, Handle};
+
+use super::Api;
+use super::answer::envelope;
+use super::query::Asked;
+use crate::directory::unix;
+use crate::json::Json;
+
+/// `GET /api/v1/summary`
+pub(super) fn summary(
+    api: &Rc<Api>,
+    asked: Asked,
+    reply: Reply<'_>,
+    _: &mut EventLoop,
+) -> Answered {
+    let about = &api.about;
+    api.object(reply, asked.is_pretty, |json| {
+        envelope(json, api);
+        json.text("version", about.version);
+        json.number("began_ms", u64::try_from(unix(about.began).as_millis()).unwrap_or(0));
+        json.float("uptime_seconds", about.started.elapsed().as_secs_f64());
+        json.flag("draining", api.hub.is_draining());
+        json.number("connections", connections(api.hub.handles()));
+        json.member_array("loops", |json| loops(json, api));
+        let (came, went) = api.flow();
+        json.float("gbit_in", came / 1e9);
+        json.float("gbit_out", went / 1e9);
+        json.number("bytes_in", api.sum(|c| c.bytes_in.get()));
+        json.number("bytes_out", api.sum(|c| c.bytes_out.get()));
+        let (live, _) = api.hub.directory.totals();
+        json.number("streams", api.sum(|c| c.streams.here()));
+        json.number("streams_live", live);
+        json.number("publishers", api.sum(|c| c.publishers.here()));
+        json.number("players", api.sum(|c| c.players.here()));
+        json.member_object("memory", |json| {
+            json.number("resident_bytes", (about.resident)());
+            json.number("log_bytes", api.hub.directory.log_bytes());
+        });
+    })
+}
+
+fn loops(json: &mut Json<'_>, api: &Api) {
+    for (handle, counters) in api.hub.handles().iter().zip(&api.about.counters) {
+        json.item_object(|json| {
+            json.float("busy", handle.busy_share().into());
+            json.float("others", counters.others.get() as f64 / 1000.0);
+            json.number("connections", handle.connections() as u64);
+            json.number("players", counters.players.here());
+            json.number("publishers", counters.publishers.here());
+            json.float("flush_pause_ms", counters.pause.get() as f64 / 1000.0);
+            json.number("write_ns", counters.write_cost.get());
+        });
+    }
+}
+
+fn connections(handles: &[Handle]) -> u64 {
+    handles.iter().map(|handle| handle.connections() as u64).sum()
+}
+
+impl Api {
+    /// One of the counters, of all loops together.
+    pub(super) fn sum(&self, of: impl Fn(&crate::Counters) -> u64) -> u64 {
+        self.about.counters.iter().map(|counters| of(counters)).sum()
+    }
+}
+
+/// `GET /api/v1/config`
+pub(super) fn config(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut EventLoop) -> Answered {
+    let [short, long] = &api.about.config;
+    let config = if asked.is_pretty { long.replace('\n', "\n  ") } else { short.clone() };
+    api.object(reply, asked.is_pretty, |json| {
+        envelope(json, api);
+        json.raw("config", config.as_bytes());
+    })
+}
+
+/// `GET /api/v1/versions`, as SRS has it.
+pub(super) fn versions(
+    api: &Rc<Api>,
+    asked: Asked,
+    reply: Reply<'_>,
+    _: &mut EventLoop,
+) -> Answered {
+    let version = api.about.version;
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    api.object(reply, asked.is_pretty, |json| {
+        envelope(json, api);
+        json.member_object("data", |json| {
+            for name in ["major", "minor", "revision"] {
+                json.number(name, parts.next().unwrap_or(0));
+            }
+            json.text("version", version);
+            json.text("product", "weir");
+        });
+    })
+}
+
+/// `GET /api/v1/summaries`, as SRS has it.
+pub(super) fn summaries(
+    api: &Rc<Api>,
+    asked: Asked,
+    reply: Reply<'_>,
+    _: &mut EventLoop,
+) -> Answered {
+    let handles = api.hub.handles();
+    let busy: f64 = handles.iter().map(|handle| f64::from(handle.busy_share())).sum();
+    let resident = (api.about.resident)();
+    let now = u64::try_from(unix(SystemTime::now()).as_millis()).unwrap_or(0);
+    api.object(reply, asked.is_pretty, |json| {
+        envelope(json, api);
+        json.member_object("data", |json| {
+            json.flag("ok", true);
+            json.number("now_ms", now);
+            json.member_object("self", |json| {
+                json.text("version", api.about.version);
+                json.number("pid", std::process::id().into());
+                json.number("mem_kbyte", resident / 1024);
+                json.float("cpu_percent", busy);
+                json.number("srs_uptime", api.about.started.elapsed().as_secs());
+            });
+            json.member_object("system", |json| {
+                json.number("conn_srs", connections(handles));
+                json.number("srs_recv_bytes", api.sum(|c| c.bytes_in.get()));
+                json.number("srs_send_bytes", api.sum(|c| c.bytes_out.get()));
+                json.number("cpus", handles.len() as u64);
+            });
+        });
+    })
+}

@@ -1,0 +1,297 @@
+//! Streams: a list of them, one of them, and an end for their publishers.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use media::codec::Info;
+use network::EventLoop;
+use network::http::{Answered, Reply, StatusCode};
+
+use super::answer::{List, Wrong, envelope};
+use super::gather::{Batch, Key, Step};
+use super::query::{Asked, Filter};
+use super::{Api, JSON};
+use crate::counters::Reason;
+use crate::directory::{codec_name, unix};
+use crate::hub::Hub;
+use crate::json::Json;
+use crate::limits;
+use crate::name::StreamName;
+use crate::stream::Stream;
+
+/// What SRS calls the host of streams that are on none.
+pub(super) const VHOST: &str = "__defaultVhost__";
+
+/// `GET /api/v1/streams`
+pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    let parsed = asked.page().and_then(|page| {
+        let after = page.cursor.as_deref().map(StreamName::parse).transpose();
+        let after = after.map_err(|error| Wrong::field("cursor", error.to_string()))?;
+        Ok((asked.filter()?, after, page))
+    });
+    let (filter, after, page) = match parsed {
+        Ok(parsed) => parsed,
+        Err(wrong) => return api.fail(reply, &wrong),
+    };
+    if api.hub.gatherings.are_full() {
+        return api.fail(reply, &Wrong::busy());
+    }
+    let most = page.start + page.limit + 1;
+    let is_pretty = asked.is_pretty;
+    let (answered, held) = reply.hold();
+    let step = move || rows(filter.clone(), after.clone(), most, is_pretty);
+    let api = Rc::clone(api);
+    let places = 0..api.hub.loop_count();
+    let hub = Rc::clone(&api.hub);
+    hub.gather(
+        el,
+        places,
+        step,
+        Box::new(move |_, el, batches| {
+            held.reply(el, |reply| {
+                let mut head = Vec::new();
+                let list = List::new(&api, "streams", &page, is_pretty, batches, &mut head);
+                send_list(&api, reply, head, list)
+            });
+        }),
+    );
+    answered
+}
+
+/// At once where it is short, piece by piece where it is long.
+pub(super) fn send_list(
+    api: &Api,
+    reply: Reply<'_>,
+    mut head: Vec<u8>,
+    mut list: List,
+) -> Answered {
+    if list.write(&mut head, limits::ANSWER_PIECE) {
+        api.stream(reply, JSON, head, list)
+    } else {
+        api.send(reply, StatusCode::OK, &head)
+    }
+}
+
+/// The streams that live on a loop, in the order of their names.
+fn rows(filter: Filter, after: Option<StreamName>, most: usize, is_pretty: bool) -> Step {
+    let mut names: Option<std::vec::IntoIter<StreamName>> = None;
+    Box::new(move |hub: &Rc<Hub>, _, batch: &mut Batch| {
+        let names = names.get_or_insert_with(|| {
+            let mut names = hub.stream_names();
+            names.sort_unstable();
+            names.into_iter()
+        });
+        for _ in 0..limits::ROWS_PER_TURN {
+            let Some(name) = names.next() else { return true };
+            let Some(stream) = hub.find_stream(&name) else { continue };
+            let stream = stream.borrow();
+            let origin = stream.origin.as_ref();
+            let protocol = origin.map(|origin| origin.protocol);
+            let peer = origin.and_then(|origin| origin.peer);
+            if !stream.has_begun() || !filter.takes(&name, protocol, peer) {
+                continue;
+            }
+            batch.total += 1;
+            if after.as_ref().is_none_or(|after| name > *after) && batch.rows.len() < most {
+                batch.add(Key::Stream(name.clone()), is_pretty, 2, |json| row(json, &stream));
+            }
+        }
+        false
+    })
+}
+
+/// `GET /api/v1/streams/APP/NAME`
+pub(super) fn one(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    let name = match asked.stream() {
+        Ok(name) => name,
+        Err(wrong) => return api.fail(reply, &wrong),
+    };
+    let (wanted, is_pretty) = (name.clone(), asked.is_pretty);
+    let step = move || -> Step {
+        let wanted = wanted.clone();
+        Box::new(move |hub, _, batch| {
+            if let Some(stream) = hub.find_stream(&wanted) {
+                let stream = stream.borrow();
+                if stream.has_begun() {
+                    batch.add(Key::Stream(wanted.clone()), is_pretty, 1, |json| row(json, &stream));
+                }
+            }
+            true
+        })
+    };
+    at_home(api, &name, reply, el, step, move |api, reply, batch| {
+        if batch.rows.is_empty() {
+            return api.fail(reply, &unknown());
+        }
+        api.object(reply, is_pretty, |json| {
+            envelope(json, api);
+            json.raw("stream", &batch.bytes);
+        })
+    })
+}
+
+fn unknown() -> Wrong {
+    Wrong { field: Some("stream".to_owned()), ..Wrong::not_found("there is no such stream") }
+}
+
+/// `DELETE /api/v1/streams/APP/NAME`
+pub(super) fn kick(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    let name = match asked.stream() {
+        Ok(name) => name,
+        Err(wrong) => return api.fail(reply, &wrong),
+    };
+    let (wanted, is_pretty) = (name.clone(), asked.is_pretty);
+    let step = move || -> Step {
+        let wanted = wanted.clone();
+        Box::new(move |hub, el, batch| {
+            if let Some(client) = hub.publisher_of(&wanted)
+                && hub.kick(el, client)
+            {
+                batch.rows.push((Key::Client(client), 0));
+            }
+            true
+        })
+    };
+    at_home(api, &name, reply, el, step, move |api, reply, batch| match batch.rows.first() {
+        None => api.fail(
+            reply,
+            &Wrong { message: "nobody publishes this stream".to_owned(), ..unknown() },
+        ),
+        Some((client, _)) => api.object(reply, is_pretty, |json| {
+            envelope(json, api);
+            json.text("kicked", client);
+        }),
+    })
+}
+
+/// Asks the loop where a stream lives.
+fn at_home(
+    api: &Rc<Api>,
+    name: &StreamName,
+    reply: Reply<'_>,
+    el: &mut EventLoop,
+    step: impl Fn() -> Step,
+    answer: impl FnOnce(&Api, Reply<'_>, &Batch) -> Answered + 'static,
+) -> Answered {
+    if api.hub.gatherings.are_full() {
+        return api.fail(reply, &Wrong::busy());
+    }
+    let home = api.hub.home_of(name);
+    let (answered, held) = reply.hold();
+    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
+    let done = Box::new(move |_: &Rc<Hub>, el: &mut EventLoop, batches: Vec<Batch>| {
+        held.reply(el, |reply| answer(&api, reply, batches.first().unwrap_or(&Batch::default())));
+    });
+    hub.gather(el, home..home + 1, step, done);
+    answered
+}
+
+/// Whole numbers of kilobits.
+fn kbps(rate: f64) -> u64 {
+    rate.round() as u64
+}
+
+fn millis(at: SystemTime) -> u64 {
+    u64::try_from(unix(at).as_millis()).unwrap_or(u64::MAX)
+}
+
+fn row(json: &mut Json<'_>, stream: &Stream) {
+    let now = Instant::now();
+    let name = &stream.name;
+    let (frames, keyframes) = stream.frames();
+    let totals = stream.meter.totals();
+    let (lately, half_minute) =
+        (stream.meter.rates(Duration::from_secs(2)), stream.meter.rates(Duration::from_secs(30)));
+    json.text("id", name);
+    json.text("name", name.name());
+    json.text("vhost", VHOST);
+    json.text("app", name.app());
+    json.text("url", format_args!("/{name}"));
+    json.flag("live", stream.is_flowing(now));
+    json.number("live_ms", millis(SystemTime::now()));
+    json.number("clients", stream.audience.count().into());
+    json.number("frames", frames);
+    json.number("keyframes", keyframes);
+    json.number("send_bytes", stream.audience.toll.sent);
+    json.number("recv_bytes", totals.bytes);
+    json.member_object("kbps", |json| {
+        json.number("recv_30s", kbps(half_minute.kbps));
+        json.number("send_30s", kbps(half_minute.sent_kbps));
+        json.number("recv_now", kbps(lately.kbps));
+        json.number("send_now", kbps(lately.sent_kbps));
+    });
+    let publisher = stream.publisher();
+    let origin = stream.origin.as_ref().filter(|_| publisher.is_some());
+    json.member_object("publish", |json| {
+        json.flag("active", publisher.is_some());
+        json.maybe_text("cid", origin.map(|origin| origin.client));
+        json.maybe_text("protocol", origin.map(|origin| origin.protocol));
+        json.maybe_text("address", origin.and_then(|origin| origin.peer));
+        json.maybe_number("since_ms", origin.map(|origin| millis(origin.began)));
+        let silent = publisher.map(|p| now.saturating_duration_since(p.heard).as_millis());
+        json.maybe_number("silent_ms", silent.and_then(|ms| u64::try_from(ms).ok()));
+    });
+    tracks(json, stream, lately.pictures);
+    json.member_object("viewers", |json| {
+        json.number("total", stream.audience.count().into());
+        json.member_object("by_protocol", |json| {
+            for (protocol, count) in stream.audience.viewers() {
+                json.number(protocol, count.into());
+            }
+        });
+    });
+    json.member_array("logs", |json| {
+        for log in stream.logs() {
+            json.item_object(|json| {
+                json.text("format", log.format().name());
+                json.number("begin", log.index().tail());
+                json.number("end", log.index().head());
+                json.number("bytes", log.kept());
+                let (first, last) = (log.index().next_packet(0), log.index().newest());
+                let span = last.zip(first).map(|(last, first)| last.since(first.time) / 1000);
+                json.number("ms", span.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+                json.number("loops", log.readers().len() as u64);
+            });
+        }
+    });
+    let toll = &stream.audience.toll;
+    json.number("skips", toll.skips);
+    json.number("skipped_bytes", toll.skipped_bytes);
+    json.member_object("ended", |json| {
+        for reason in Reason::ALL {
+            if let Some((_, count)) = toll.ended.iter().find(|(other, _)| *other == reason) {
+                json.number(reason.label(), *count);
+            }
+        }
+    });
+}
+
+fn tracks(json: &mut Json<'_>, stream: &Stream, pictures: f64) {
+    let common = |json: &mut Json<'_>, codec: media::Codec, info: &Info| {
+        json.text("codec", codec_name(codec));
+        let string = Some(&info.codec_string).filter(|text| !text.is_empty());
+        json.maybe_text("codec_string", string);
+        json.maybe_text("profile", info.profile);
+    };
+    match &stream.infos().video {
+        None => json.null("video"),
+        Some((codec, info)) => json.member_object("video", |json| {
+            common(json, *codec, info);
+            json.maybe_text("level", info.level.as_ref());
+            json.maybe_number("width", info.width.map(u64::from));
+            json.maybe_number("height", info.height.map(u64::from));
+            json.float("frame_rate", pictures);
+            let gop = stream.meter.gop();
+            json.maybe_number("gop_ms", gop.and_then(|(us, _)| u64::try_from(us / 1000).ok()));
+            json.maybe_number("gop_frames", gop.map(|(_, frames)| frames));
+        }),
+    }
+    match &stream.infos().audio {
+        None => json.null("audio"),
+        Some((codec, info)) => json.member_object("audio", |json| {
+            common(json, *codec, info);
+            json.maybe_number("sample_rate", info.sample_rate.map(u64::from));
+            json.maybe_number("channel", info.channels.map(u64::from));
+        }),
+    }
+}

@@ -1,0 +1,117 @@
+//! Events as they happen; what was missed; readers that do not read.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+use weir_tests::{PATIENCE, Server};
+
+use crate::client::{ask, get_until, play, server_with_a_stream};
+
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    fn open(server: &Server, header: &str) -> Self {
+        let mut socket = TcpStream::connect(server.http).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut events = Self(BufReader::new(socket));
+        assert!(events.line().starts_with("HTTP/1.1 200"));
+        while events.line() != "retry: 2000" {}
+        events
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream has ended");
+        line.trim_end().to_owned()
+    }
+
+    /// The next event of this kind.
+    fn next(&mut self, kind: &str) -> Value {
+        loop {
+            let line = self.line();
+            let Some(data) = line.strip_prefix("data: ") else { continue };
+            let event: Value = serde_json::from_str(data).unwrap();
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+}
+
+#[test]
+fn who_comes_and_goes_is_told_and_told_again_to_who_comes_back() {
+    let server = server_with_a_stream("");
+    // Both loops have a reader, most likely.
+    let mut readers: Vec<_> = (0..4).map(|_| Events::open(&server, "")).collect();
+    let player = play(&server);
+    let address = player.local_addr().unwrap().to_string();
+    for reader in &mut readers {
+        let event = reader.next("play");
+        assert_eq!(
+            (&event["stream"], &event["protocol"]),
+            (&"live/demo".into(), &"http-flv".into())
+        );
+        assert_eq!(event["address"], *address);
+    }
+    drop(player);
+    let stop = readers[0].next("stop");
+    assert!(stop["reason"] == "peer_left" || stop["reason"] == "connection_lost", "{stop}");
+    assert!(stop["bytes"].as_u64() > Some(0), "{stop}");
+    let kicked = ask(&server, "DELETE", "/api/v1/streams/live/demo");
+    assert_eq!(kicked.status, 200);
+    let last = readers[0].next("unpublish");
+    assert_eq!(last["reason"], "kicked");
+    let id = stop["id"].as_str().unwrap();
+    let mut back = Events::open(&server, &format!("Last-Event-ID: {id}\r\n"));
+    assert_eq!(back.next("unpublish"), last, "and nothing before it");
+    let mut other_run = Events::open(&server, "Last-Event-ID: 1-999\r\n");
+    assert_eq!(other_run.next("stop"), stop);
+    let nonsense = ask(&server, "GET", "/api/v1/events?last_event_id=x");
+    assert_eq!((nonsense.status, &nonsense.json()["field"]), (400, &"last_event_id".into()));
+}
+
+#[test]
+fn a_reload_is_told() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = std::env::temp_dir().join(format!("weir-api-{}.pem", std::process::id()));
+    std::fs::write(&file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+    let path = file.to_str().unwrap();
+    let server =
+        Server::start(&format!("[tls]\ncertificate = \"{path}\"\nkey = \"{path}\"\n"), &[]);
+    let mut events = Events::open(&server, "");
+    server.program.signal("HUP");
+    assert_eq!(events.next("reload")["reason"], "done");
+    std::fs::remove_file(&file).unwrap();
+    server.program.signal("HUP");
+    assert_eq!(events.next("reload")["reason"], "failed");
+}
+
+#[test]
+fn there_is_room_for_a_bounded_number_of_readers() {
+    let server = Server::start("", &[]);
+    let most = 2 * live::limits::EVENT_READERS;
+    let ask_for = "GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    // More than there is room for on both loops, however they are spread.
+    let readers: Vec<_> = (0..most + 20)
+        .map(|_| {
+            let mut socket = TcpStream::connect(server.http).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.write_all(ask_for.as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    let mut refused = 0;
+    for reader in &readers {
+        let mut line = String::new();
+        BufReader::new(reader).read_line(&mut line).unwrap();
+        refused += u32::from(line.starts_with("HTTP/1.1 503"));
+    }
+    assert!(refused >= 20, "{refused}");
+    drop(readers);
+    // Their places are free again.
+    get_until(&server, "/api/v1/summary", |summary| summary["connections"].as_u64() < Some(5));
+    Events::open(&server, "");
+}

@@ -1,0 +1,16 @@
+//! What the API tells of a running server, and to whom: one behaviour per file.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod client;
+
+mod bad_questions;
+mod described;
+mod events;
+mod kicks;
+mod lists;
+mod lookup;
+mod metrics;
+mod scripts_of_srs;
+mod who_may_ask;
+mod why_a_player_is_slow;

@@ -1,0 +1,45 @@
+//! `/metrics` reads well, and says what happened.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::client::{ask, get_until, play, play_on, server_with_a_stream};
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let server = server_with_a_stream("");
+    let player = play_on(&server);
+    get_until(&server, "/api/v1/stream/?streamname=demo", |found| found["viewers"] == 1);
+    drop(play(&server));
+    let page = ask(&server, "GET", "/metrics");
+    assert!(page.header("Content-Type").unwrap().starts_with("text/plain; version=0.0.4"));
+    let mut lint = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tests/run installs promtool");
+    lint.stdin.take().unwrap().write_all(&page.body).unwrap();
+    let said = lint.wait_with_output().unwrap();
+    let words = [said.stdout, said.stderr].concat();
+    let words = String::from_utf8_lossy(&words);
+    assert!(said.status.success() && words.is_empty(), "{words}\n{}", page.text());
+    let text = page.text();
+    for line in [
+        "weir_viewers{protocol=\"http-flv\"} 1",
+        "weir_stream_viewers{app=\"live\",stream=\"demo\"} 1",
+        "weir_stream_live{app=\"live\",stream=\"demo\"} 1",
+        "weir_join_seconds_count 2",
+        "weir_publishers 1",
+        "weir_ended_total{reason=\"kicked\"} 0",
+        "weir_loop_turn_seconds_bucket{loop=\"1\",le=\"+Inf\"} ",
+        "weir_write_size_bytes_bucket{le=\"65536\"} ",
+        "weir_skip_lag_seconds_count 0",
+        "weir_connections_refused_total 0",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    drop(server);
+    player.join().unwrap();
+}

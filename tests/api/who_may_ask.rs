@@ -1,0 +1,104 @@
+//! Who may ask: the token, proxies, names that point here, pages of others.
+
+use weir_tests::Server;
+
+use crate::client::{Answer, ask_with, server_with_a_stream};
+
+const TOKEN: &str = "0123456789abcdef-secret";
+
+fn get(server: &Server, target: &str, headers: &str) -> Answer {
+    ask_with(server.http, "GET", target, headers)
+}
+
+#[test]
+fn with_a_token_nobody_asks_without_it() {
+    let config = format!("[api]\ntoken = \"{TOKEN}\"\n");
+    let server = Server::start(&config, &["--demo"]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    for target in [
+        "/api/v1/summary",
+        "/api/v1/streams",
+        "/api/v1/clients",
+        "/api/v1/clients/0-1",
+        "/api/v1/events",
+        "/api/v1/config",
+        "/api/v1/stream/?streamname=demo",
+        "/metrics",
+    ] {
+        for wrong in ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic eDp5\r\n"] {
+            let answer = get(&server, target, wrong);
+            assert_eq!(answer.status, 401, "{target} {wrong}: {}", answer.text());
+            assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer"), "{}", answer.head);
+        }
+    }
+    let summary = get(&server, "/api/v1/summary", &bearer);
+    assert_eq!(summary.status, 200, "{}", summary.text());
+    let far = format!("{bearer}Host: any.example.org\r\nX-Forwarded-For: 192.0.2.1\r\n");
+    assert_eq!(get(&server, "/api/v1/summary", &far).status, 200, "the token is enough");
+    let config = get(&server, "/api/v1/config", &bearer);
+    assert!(!config.text().contains(TOKEN), "{}", config.text());
+    assert_eq!(config.json()["config"]["api"]["token"], "hidden");
+    let kick = ask_with(server.http, "DELETE", "/api/v1/streams/live/demo", "");
+    assert_eq!(kick.status, 401);
+    let kick = ask_with(server.http, "DELETE", "/api/v1/streams/live/demo", &bearer);
+    assert_eq!(kick.status, 200, "{}", kick.text());
+    for open in ["/healthz", "/readyz", "/api/v1/openapi.json"] {
+        assert_eq!(get(&server, open, "").status, 200, "{open}");
+    }
+}
+
+#[test]
+fn without_a_token_only_this_machine_asks_and_pages_of_others_do_not() {
+    let server = server_with_a_stream("");
+    for (headers, status) in [
+        ("", 200),
+        ("Host: localhost:8080\r\n", 200),
+        ("Host: [::1]:8080\r\n", 200),
+        ("Host: evil.example.org\r\n", 403),
+        ("Host: 127.0.0.1.evil.example.org\r\n", 403),
+        ("X-Forwarded-For: 127.0.0.1\r\n", 403),
+        ("Forwarded: for=127.0.0.1\r\n", 403),
+        ("Host: 127.0.0.1:8080\r\nOrigin: http://127.0.0.1:8080\r\n", 200),
+        ("Host: 127.0.0.1:8080\r\nOrigin: http://evil.example.org\r\n", 403),
+        ("Host: 127.0.0.1:8080\r\nOrigin: null\r\n", 403),
+    ] {
+        let targets = ["/api/v1/summary", "/api/v1/stream/?streamname=demo", "/metrics"];
+        for target in targets {
+            let answer = get(&server, target, headers);
+            assert_eq!(answer.status, status, "{target} {headers}: {}", answer.text());
+            assert!(!answer.head.contains("Access-Control"), "{}", answer.head);
+        }
+        if status == 403 {
+            let kick = ask_with(server.http, "DELETE", "/api/v1/streams/live/demo", headers);
+            assert_eq!(kick.status, 403, "{headers}");
+        }
+    }
+}
+
+#[test]
+fn an_origin_that_may_ask_is_told_so() {
+    let config = format!("[api]\ntoken = \"{TOKEN}\"\ncors = \"https://ops.example.org\"\n");
+    let server = Server::start(&config, &[]);
+    let origin = "Origin: https://ops.example.org\r\n";
+    let preflight = ask_with(server.http, "OPTIONS", "/api/v1/clients/0-1", origin);
+    assert_eq!(preflight.status, 204);
+    let allowed = preflight.header("Access-Control-Allow-Methods");
+    assert_eq!(allowed, Some("GET, HEAD, DELETE, OPTIONS"));
+    let other =
+        ask_with(server.http, "OPTIONS", "/api/v1/clients/0-1", "Origin: https://x.org\r\n");
+    assert!(!other.head.contains("Access-Control"), "{}", other.head);
+    let asked = format!("{origin}Authorization: Bearer {TOKEN}\r\n");
+    let answer = get(&server, "/api/v1/summary", &asked);
+    let told = answer.header("Access-Control-Allow-Origin");
+    assert_eq!(told, Some("https://ops.example.org"), "{}", answer.head);
+}
+
+#[test]
+fn readers_may_be_let_in_and_control_still_needs_the_token() {
+    let config = format!("[api]\ntoken = \"{TOKEN}\"\nread_from = \"anywhere\"\n");
+    let server = Server::start(&config, &[]);
+    let far = "X-Forwarded-For: 192.0.2.1\r\nHost: any.example.org\r\n";
+    assert_eq!(get(&server, "/api/v1/streams", far).status, 200);
+    assert_eq!(ask_with(server.http, "DELETE", "/api/v1/clients/0-1", far).status, 401);
+    assert_eq!(ask_with(server.http, "DELETE", "/api/v1/clients/0-1", "").status, 401);
+}
