@@ -114,7 +114,8 @@ fn other_containers_and_lists_are_played_and_checked() {
         if is_list {
             let requests = &result["requests"];
             assert!(requests["files"].as_u64().unwrap() >= 8, "{requests:#}");
-            assert_eq!((&requests["failed"], &requests["missed"]), (&0.into(), &0.into()));
+            let troubles = (&requests["failed"], &requests["missed"]);
+            assert_eq!(troubles, (&0.into(), &0.into()), "{requests:#}");
         }
     }
 }

@@ -19,6 +19,17 @@ pub enum What {
     Media(i64),
 }
 
+impl What {
+    /// For reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::List => "playlist",
+            Self::Init => "init segment",
+            Self::Media(_) => "segment or part",
+        }
+    }
+}
+
 /// A request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ask {

@@ -287,7 +287,11 @@ impl Line {
         let bytes = self.body_bytes;
         if let Some(why) = refused {
             self.refusals += 1;
-            self.viewer.crowd.asked(|requests| requests.failed += 1);
+            let told = format!("{}: {why}", what.as_ref().map_or("", What::name));
+            self.viewer.crowd.asked(|requests| {
+                requests.failed += 1;
+                *requests.reasons.entry(told).or_default() += 1;
+            });
             if !self.viewer.joined.get() || self.refusals > REFUSALS {
                 return Err(Trouble::Status(why));
             }

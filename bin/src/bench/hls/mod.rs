@@ -16,10 +16,12 @@ mod master;
 pub use line::{Viewer, begin};
 pub use master::{First, read as first_list};
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 /// What viewers asked for within the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
     /// Playlists that were answered.
     pub lists: u64,
@@ -31,6 +33,8 @@ pub struct Requests {
     pub file_bytes: u64,
     /// Answers other than 200.
     pub failed: u64,
+    /// What they were answers to, and what they said.
+    pub reasons: BTreeMap<String, u64>,
     /// Files that were whole after their viewer had shown all it had.
     pub late: u64,
     /// Segments that were gone from the list before their viewer came to them.
@@ -45,6 +49,9 @@ impl Requests {
         self.list_bytes += other.list_bytes;
         self.file_bytes += other.file_bytes;
         self.failed += other.failed;
+        for (why, count) in &other.reasons {
+            *self.reasons.entry(why.clone()).or_default() += count;
+        }
         self.late += other.late;
         self.missed += other.missed;
     }
@@ -59,7 +66,7 @@ impl Requests {
         let requests = (self.lists + self.files + self.failed) as f64 / seconds.max(1e-3);
         json!({
             "per_s": super::round3(requests),
-            "lists": self.lists, "files": self.files, "failed": self.failed,
+            "lists": self.lists, "files": self.files, "failed": self.failed, "reasons": self.reasons,
             "late": self.late, "missed": self.missed,
             "list_bytes": self.list_bytes, "file_bytes": self.file_bytes,
         })
