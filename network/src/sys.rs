@@ -34,16 +34,17 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     })
 }
 
-/// Takes all waiting bytes off a TCP socket without copying them anywhere; returns how many there were.
-/// `Ok(0)` is the peer's end of file.
-pub(crate) fn discard(fd: BorrowedFd<'_>) -> io::Result<usize> {
+/// Takes waiting bytes, at most so many, off a TCP socket without copying them anywhere; returns how many
+/// there were. `Ok(0)` is the peer's end of file.
+pub(crate) fn discard(fd: BorrowedFd<'_>, most: u64) -> io::Result<usize> {
     // More than any receive buffer holds.
     const ALL: usize = 1 << 30;
+    let most = usize::try_from(most).map_or(ALL, |most| most.min(ALL));
     let none = std::ptr::null_mut::<libc::c_void>();
     let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
     // SAFETY: with MSG_TRUNC a TCP socket writes nothing to the buffer, whatever its length; where
     // another kind of socket did, a null pointer makes it fail with EFAULT.
-    check(unsafe { call!(libc::SYS_recvfrom, fd.as_raw_fd(), none, ALL, flags, none, none) })
+    check(unsafe { call!(libc::SYS_recvfrom, fd.as_raw_fd(), none, most, flags, none, none) })
 }
 
 /// Hands bytes to a socket without raising SIGPIPE; returns how many it took.

@@ -72,6 +72,61 @@ fn bytes_are_counted_and_not_seen_from_the_call_on() {
     assert_eq!(read.get(), 4);
 }
 
+/// Reads frames of a length in two bytes, and not what is in them.
+struct Heads {
+    heads: Shared<Vec<u16>>,
+    discarded: Shared<usize>,
+    rest: Shared<usize>,
+}
+
+impl Handler for Heads {
+    fn received(&mut self, conn: &mut Connection, _: &mut EventLoop, input: &[u8]) -> usize {
+        let (mut done, mut left) = (0, None);
+        while let Some([a, b]) = input.get(done..done + 2) {
+            let len = u16::from_be_bytes([*a, *b]);
+            self.heads.change(|heads| heads.push(len));
+            done += 2;
+            let here = usize::from(len).min(input.len() - done);
+            self.rest.change(|rest| *rest += here);
+            done += here;
+            left = Some(u64::from(len) - here as u64).filter(|left| *left > 0);
+        }
+        if let Some(left) = left {
+            assert!(conn.discard_next(left));
+        }
+        done
+    }
+
+    fn discarded(&mut self, _: &mut Connection, _: &mut EventLoop, bytes: usize) {
+        self.discarded.change(|all| *all += bytes);
+    }
+}
+
+#[test]
+fn what_comes_behind_discarded_bytes_is_received() {
+    let mut el = EventLoop::new().unwrap();
+    let (heads, discarded, rest) = (Shared::new(Vec::new()), Shared::new(0), Shared::new(0));
+    let handler = Heads { heads: heads.clone(), discarded: discarded.clone(), rest: rest.clone() };
+    let (_, mut peer) = connected(&mut el, Options::default(), handler);
+    let lengths: Vec<u16> = (1..200).map(|nth: u16| nth.wrapping_mul(7919)).collect();
+    let frames = lengths.clone();
+    let writer = std::thread::spawn(move || {
+        for (nth, len) in frames.into_iter().enumerate() {
+            peer.write_all(&len.to_be_bytes()).unwrap();
+            if nth % 3 == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            peer.write_all(&vec![7; usize::from(len)]).unwrap();
+        }
+        peer
+    });
+    let all: usize = lengths.iter().map(|len| usize::from(*len)).sum();
+    run_until(&mut el, LIMIT, || discarded.get() + rest.get() == all);
+    assert_eq!(heads.get(), lengths);
+    assert!(discarded.get() > 0);
+    drop(writer.join().unwrap());
+}
+
 #[test]
 fn a_unix_socket_cannot_discard() {
     let mut el = EventLoop::new().unwrap();

@@ -81,6 +81,168 @@ fn streams_are_published_played_by_all_doors_and_checked() {
     assert_eq!(report["publishers"]["dead"], serde_json::json!([]));
 }
 
+/// Pictures come back out of TS, MP4 and both kinds of segments as they were published.
+#[test]
+fn other_containers_and_lists_are_played_and_checked() {
+    let (server, rtmp, http) = server();
+    let pid = server.id().to_string();
+    let to = format!("rtmp://{rtmp}/live/s");
+    let url = |ending: &str| format!("http://{http}/live/s{ending}");
+    let bodies = [
+        url(".ts"),
+        url(".mp4"),
+        format!("ws://{http}/live/s.ts"),
+        format!("ws://{http}/live/s.mp4"),
+    ];
+    let lists = [url(".m3u8"), url(".m3u8?format=ts")];
+    let runs: [(&[String], &[&str], u64); 3] =
+        [(&bodies, &[], 1000), (&lists, &[], 6000), (&lists[..1], &["--low-latency"], 1500)];
+    for (urls, more, latency) in runs {
+        let goal = format!("starved<=0%,failed<=0%,dropped<=0%,faults<=0,p50<={latency}ms");
+        let mut args = vec!["bench", "--publish", "1", "--publish-to", &to, "--bitrate", "1M"];
+        args.extend(urls.iter().map(String::as_str));
+        args.extend(more);
+        args.extend(["--players", "8", "--sample", "4", "--pid", &pid, "--slo", &goal]);
+        args.extend(["--ramp", "100", "--settle", "4s", "--hold", "4s", "--json", "-"]);
+        let output = weir(&args);
+        let result = report(&output)["result"].clone();
+        assert_eq!(output.status.code(), Some(0), "{urls:?} {more:?}: {result:#}");
+        let checked = &result["checked"];
+        assert!(checked["compared"].as_u64().unwrap() > 4 * 200, "{urls:?}: {checked:#}");
+        let is_list = urls[0].contains("m3u8");
+        assert_eq!(result["requests"].is_object(), is_list, "{result:#}");
+        if is_list {
+            let requests = &result["requests"];
+            assert!(requests["files"].as_u64().unwrap() >= 8, "{requests:#}");
+            let troubles = (&requests["failed"], &requests["missed"]);
+            assert_eq!(troubles, (&0.into(), &0.into()), "{requests:#}");
+        }
+    }
+}
+
+#[test]
+fn lists_that_are_none_are_told() {
+    let answers = |body: &'static str| {
+        peer(move |mut client| {
+            let _ = client.read(&mut [0; 1000]);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = client.write_all((head + body).as_bytes());
+            thread::sleep(Duration::from_secs(10));
+        })
+    };
+    let plain = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n";
+    for (body, more, why) in [
+        ("<html>", None, "no master playlist"),
+        (plain, Some("--low-latency"), "no low latency"),
+        (
+            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttp://192.0.2.1/l.m3u8\n",
+            None,
+            "another server",
+        ),
+        (plain, None, "waited 2s for a segment or part"),
+    ] {
+        let url = format!("http://{}/live/s.m3u8", answers(body));
+        let mut args = vec!["bench", &url, "--players", "2", "--json", "-"];
+        args.extend(more);
+        let output = weir(&[&args[..], &SHORT].concat());
+        assert_eq!(output.status.code(), Some(1), "{body}: {}", words(&output));
+        let reasons = report(&output)["result"]["players"]["reasons"].to_string();
+        assert!(reasons.contains(why), "{body}: {reasons}");
+    }
+}
+
+#[test]
+fn reloads_are_held_and_answered_together() {
+    let (server, rtmp, http) = server();
+    let (pid, to) = (server.id().to_string(), format!("rtmp://{rtmp}/live/s"));
+    let url = format!("http://{http}/live/s.m3u8");
+    let args = ["bench", "held", &url, "--publish", "--publish-to", &to, "--held", "50"];
+    let more = ["--hold", "5s", "--pause", "1s", "--pid", &pid, "--json", "-"];
+    let output = weir(&[&args[..], &more].concat());
+    let result = report(&output)["result"].clone();
+    assert_eq!(output.status.code(), Some(0), "{result:#}");
+    assert!(result["rounds"].as_u64().unwrap() >= 2, "{result:#}");
+    assert_eq!((&result["refused"], &result["closed"]), (&0.into(), &0.into()));
+    assert_eq!(result["rounds_not_all_answered"], 0);
+    let answers = result["from_first_answer_ms"]["count"].as_u64().unwrap();
+    assert_eq!(answers, 50 * result["rounds"].as_u64().unwrap());
+    assert!(result["from_first_answer_ms"]["p50"].as_f64().unwrap() < 500.0, "{result:#}");
+    assert!(result["from_last_picture_ms"]["count"].as_u64().unwrap() > 0, "{result:#}");
+    assert_eq!(result["held_while_quiet"], 50);
+}
+
+#[test]
+fn a_search_that_is_interrupted_says_what_it_has_found() {
+    let (_server, rtmp, _) = server();
+    let url = format!("rtmp://{rtmp}/live/s");
+    let args = ["bench", &url, "--publish", "1", "--find", "--players", "2", "--most", "1000"];
+    let goal = ["--slo", "failed<=0%", "--settle", "0", "--hold", "1s"];
+    let bench = Program::start("weir", &[&args[..], &goal].concat());
+    bench.wait_for("4 players: ");
+    bench.signal("INT");
+    let (status, said) = bench.end();
+    let said = said.join("\n");
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("The search was cut short (interrupted)"), "{said}");
+    assert!(said.contains("players had met the goal (failed<=0%) by then"), "{said}");
+    assert!(!said.contains("No number of players"), "{said}");
+}
+
+/// The CPU of a process as `/proc` has it, with the time of the look in microseconds since 1970.
+fn cpu_of(pid: u32) -> (i64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: f64 =
+        [fields[11], fields[12]].map(|field| field.parse::<f64>().unwrap()).iter().sum();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    (now.as_micros() as i64, ticks / 100.0)
+}
+
+/// What looks at the server from outside sees the CPU that is reported. Returns the report.
+fn cpu_is_that_of_proc(players: &str, hold: &str, tolerance: f64) -> Value {
+    let (server, rtmp, http) = server();
+    let (id, pid) = (server.id(), server.id().to_string());
+    let (url, to) = (format!("http://{http}/live/s.flv"), format!("rtmp://{rtmp}/live/s"));
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let looks = thread::spawn(move || {
+        let mut looks = vec![cpu_of(id)];
+        while stopped.recv_timeout(Duration::from_millis(10)).is_err() {
+            looks.push(cpu_of(id));
+        }
+        looks
+    });
+    let args = ["bench", &url, "--publish", "1", "--publish-to", &to, "--players", players];
+    let more = ["--ramp", "1000", "--hold", hold, "--pid", &pid, "--json", "-"];
+    let output = weir(&[&args[..], &more].concat());
+    stop.send(()).unwrap();
+    let looks = looks.join().unwrap();
+    let report = report(&output);
+    let result = &report["result"];
+    let edge = |which: usize| {
+        let at = result["window_unix_us"][which].as_i64().unwrap();
+        looks.iter().min_by_key(|(when, _)| (when - at).abs()).unwrap().1
+    };
+    let seen = edge(1) - edge(0);
+    let said = result["server"]["cpu_s"].as_f64().unwrap();
+    assert!((said - seen).abs() <= seen * tolerance + 0.03, "{said} s, /proc says {seen} s");
+    report
+}
+
+#[test]
+fn the_servers_cpu_is_that_of_proc() {
+    cpu_is_that_of_proc("100", "3s", 0.1);
+}
+
+/// By itself: `cargo test -p weir-tests --release --test programs -- --ignored quiet`.
+#[test]
+#[ignore = "needs a quiet machine: others' bytes on loopback are counted, too"]
+fn figures_agree_with_the_kernels_on_a_quiet_machine() {
+    let report = cpu_is_that_of_proc("1000", "16s", 0.02);
+    let interface = &report["result"]["machine"]["interface"];
+    let apart = interface["difference_percent"].as_f64().unwrap();
+    assert!(apart.abs() <= 0.1, "{interface:#}");
+}
+
 #[test]
 fn a_missed_goal_is_another_exit_code() {
     let (_server, rtmp, _) = server();

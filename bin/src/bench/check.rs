@@ -5,7 +5,7 @@ use std::sync::Arc;
 use media::testcard::Stamp;
 use media::{Codec, Frame, FrameKind, Track};
 
-use super::ledger::{Ledger, hash};
+use super::ledger::{Ledger, Sent, hash, hash_of_slices};
 use super::playback::Playback;
 
 /// What was found wrong, and how much was looked at.
@@ -106,6 +106,8 @@ pub struct Checker {
     stream: usize,
     /// What this process publishes; without it only the stream itself can be asked.
     ledger: Option<Arc<Ledger>>,
+    /// What containers may change of a picture is not compared.
+    only_slices: bool,
     /// What was found.
     pub findings: Findings,
     /// What a viewer would have seen.
@@ -137,6 +139,7 @@ impl Checker {
         Self {
             stream,
             ledger,
+            only_slices: false,
             findings: Findings::default(),
             playback: Playback::new(buffer),
             first_key: None,
@@ -147,6 +150,19 @@ impl Checker {
             picture: None,
             sound: None,
             shift: None,
+        }
+    }
+
+    /// Of a container that makes other bytes of a picture only what is in it is compared.
+    pub fn compare_only_slices(&mut self, only: bool) {
+        self.only_slices = only;
+    }
+
+    /// Whether a frame is what was sent.
+    fn is(&self, frame: &Frame, sent: &Sent) -> bool {
+        match self.only_slices {
+            true => sent.slices == hash_of_slices(frame),
+            false => sent.hash == hash(&frame.payload),
         }
     }
 
@@ -215,7 +231,7 @@ impl Checker {
                 self.findings.of_another_stream += 1;
             } else if let Some(sent) = ledger.picture(&stamp) {
                 self.findings.compared += 1;
-                self.findings.corrupt += u64::from(sent.hash != hash(&frame.payload));
+                self.findings.corrupt += u64::from(!self.is(frame, &sent));
                 self.shift = Some(frame.dts.millis() - sent.millis);
             }
         }
@@ -229,7 +245,7 @@ impl Checker {
         let (Some(ledger), Some(shift)) = (&self.ledger, self.shift) else { return };
         let Some(sent) = ledger.sound(self.stream, frame.dts.millis() - shift) else { return };
         self.findings.compared += 1;
-        self.findings.corrupt += u64::from(sent.hash != hash(&frame.payload));
+        self.findings.corrupt += u64::from(!self.is(frame, &sent));
         if let Some(last) = self.sound {
             if sent.number <= last {
                 self.findings.out_of_order += 1;

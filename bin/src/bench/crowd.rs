@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use network::{Connect, Endpoint, EventLoop, Handle, Ready, SourceId};
+use network::{Connect, Endpoint, EventLoop, Handle, SourceId};
 
 use super::check::{Checker, Findings};
 use super::clock::Clock;
 use super::dialogue::Dialogue;
 use super::distribution::Distribution;
+use super::edge::{self, Carried};
+use super::hls::{self, Requests, Viewer};
 use super::ledger::Ledger;
 use super::player::Player;
-use super::target::Target;
-use crate::kernel::{self, Interface};
+use super::target::{Container, Door, Target};
+use crate::kernel;
 
 /// What a player is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +61,10 @@ pub struct Record {
     pub first_key: Option<(i64, i64)>,
     /// Bytes off its connection.
     pub bytes: u64,
+    /// Bytes it has sent.
+    pub sent: u64,
+    /// What its server sends at once, in microseconds: segments, parts.
+    pub lump: i64,
     /// The same where the window began, and where it ended.
     pub at_edges: [u64; 2],
     /// The same two, one and no seconds ago.
@@ -84,6 +90,8 @@ pub struct Task {
     pub probes: f64,
     /// How long one may take to connect and to get media.
     pub join_within: Duration,
+    /// Viewers of playlists follow parts.
+    pub low_latency: bool,
     /// Bytes that have to wait before a bulk player takes them.
     pub low_water: u32,
     /// How often bulk players are looked at.
@@ -96,6 +104,8 @@ pub struct Task {
     pub from: Vec<IpAddr>,
     /// What is published by this process.
     pub ledger: Option<Arc<Ledger>>,
+    /// Bytes that came and went so far: of each thread of players, and of all publishers.
+    pub totals: Vec<Arc<AtomicU64>>,
     /// The clock of stamps.
     pub clock: Clock,
     /// Latencies count.
@@ -138,8 +148,12 @@ pub struct Tally {
     pub stream_rate: Option<f64>,
     /// When it looked at all players at the edges of the window, by the clock.
     pub edges: [i64; 2],
-    /// What interfaces had carried then: bytes and players are counted at the same moment.
-    pub interfaces: [BTreeMap<String, Interface>; 2],
+    /// It waited for good moments to look at both.
+    pub carries: bool,
+    /// What had come and gone then.
+    pub carried: [Carried; 2],
+    /// What viewers of playlists asked for within the window.
+    pub requests: Requests,
     /// How late the thread was, looked at many times a second.
     pub lateness: Distribution,
 }
@@ -165,11 +179,17 @@ pub struct Crowd {
     recent: RefCell<Distribution>,
     rates: RefCell<Vec<f64>>,
     measured_from: Cell<Option<i64>>,
+    /// When the edges were noted.
+    noted: [Cell<i64>; 2],
+    /// Bytes that came and went so far, of this thread and of all.
+    total: Arc<AtomicU64>,
+    /// See [`Task::totals`].
+    pub totals: Vec<Arc<AtomicU64>>,
     over: Cell<bool>,
 }
 
 impl Crowd {
-    fn new(task: &Task) -> Rc<Self> {
+    fn new(task: &Task, thread: usize) -> Rc<Self> {
         Rc::new(Self {
             clock: task.clock,
             low_water: task.low_water,
@@ -180,6 +200,9 @@ impl Crowd {
             recent: RefCell::default(),
             rates: RefCell::default(),
             measured_from: Cell::new(None),
+            noted: Default::default(),
+            total: task.totals.get(thread).cloned().unwrap_or_default(),
+            totals: task.totals.clone(),
             over: Cell::new(false),
         })
     }
@@ -223,6 +246,13 @@ impl Crowd {
         }
     }
 
+    /// A viewer of a playlist was answered.
+    pub fn asked(&self, count: impl FnOnce(&mut Requests)) {
+        if self.measuring.load(Ordering::Relaxed) {
+            count(&mut self.tally.borrow_mut().requests);
+        }
+    }
+
     /// Keeps what a player that has ended found.
     pub fn keep(&self, _: usize, role: Role, mut checker: Box<Checker>) {
         let mut tally = self.tally.borrow_mut();
@@ -237,30 +267,53 @@ impl Crowd {
         }
     }
 
-    /// Has every discarding player take what waits in the kernel, then notes where all are.
-    fn edge(self: &Rc<Self>, el: &mut EventLoop, which: usize) {
-        for (id, _) in self.ids.borrow().iter() {
-            el.again(*id, Ready::READABLE);
+    /// The connections of all players so far.
+    pub fn connections(&self) -> Vec<SourceId> {
+        self.ids.borrow().iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Notes where all are at an edge of the window. The try that was best counts.
+    pub fn at_edge(&self, which: usize, carried: Carried) {
+        let mut tally = self.tally.borrow_mut();
+        let (Some(at), Some(known)) = (self.edge_at(which), tally.carried.get_mut(which)) else {
+            return;
+        };
+        if at.get() > 0 && known.apart <= carried.apart {
+            return;
         }
-        let crowd = Rc::clone(self);
-        el.defer(move |_| {
-            let mut records = crowd.records.borrow_mut();
-            for record in records.iter_mut() {
-                if let Some(place) = record.at_edges.get_mut(which) {
-                    *place = record.bytes;
-                }
+        *known = carried;
+        at.set(self.clock.micros());
+        if let Some(place) = tally.edges.get_mut(which) {
+            *place = at.get();
+        }
+        for record in self.records.borrow_mut().iter_mut() {
+            if let Some(place) = record.at_edges.get_mut(which) {
+                *place = record.bytes;
             }
-            let mut tally = crowd.tally.borrow_mut();
-            if let Some(place) = tally.edges.get_mut(which) {
-                *place = crowd.clock.micros();
-            }
-            if let Some(place) = tally.interfaces.get_mut(which) {
-                *place = kernel::interfaces();
-            }
-            if which == 0 {
-                crowd.measured_from.set(Some(crowd.clock.micros()));
-            }
-        });
+        }
+        if which == 0 {
+            self.measured_from.set(Some(at.get()));
+        }
+    }
+
+    fn edge_at(&self, which: usize) -> Option<&Cell<i64>> {
+        self.noted.get(which)
+    }
+
+    /// So many bytes came off a player's connection and went to it, in all.
+    pub fn moved(&self, number: usize, received: u64, sent: u64) {
+        let mut records = self.records.borrow_mut();
+        let Some(record) = records.get_mut(number) else { return };
+        let by = (received + sent).saturating_sub(record.bytes + record.sent);
+        (record.bytes, record.sent) = (received, sent);
+        self.total.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// As [`Self::moved`], for a player that has several connections: so many more.
+    pub fn moved_by(&self, number: usize, received: u64, sent: u64) {
+        let known = self.records.borrow().get(number).map(|record| (record.bytes, record.sent));
+        let (bytes, all_sent) = known.unwrap_or_default();
+        self.moved(number, bytes + received, all_sent + sent);
     }
 
     fn second(&self, thread: usize, rate: Option<f64>) -> Second {
@@ -275,13 +328,16 @@ impl Crowd {
             if record.role == Role::Probe {
                 continue;
             }
+            // Whoever gets segments of seconds gets nothing in between.
+            let comes_evenly = record.lump <= 500_000;
             second.begun += 1;
             match (&record.joined, &record.ended) {
                 (Some(_), None) => {
                     second.playing += 1;
                     let got = record.bytes - two_ago;
-                    second.starved +=
-                        usize::from(two_ago > 0 && least.is_some_and(|least| got < least));
+                    second.starved += usize::from(
+                        comes_evenly && two_ago > 0 && least.is_some_and(|least| got < least),
+                    );
                 }
                 (Some(_), Some(_)) => second.dropped += 1,
                 (None, Some(_)) => second.failed += 1,
@@ -301,6 +357,8 @@ impl Crowd {
             joined: None,
             first_key: None,
             bytes: 0,
+            sent: 0,
+            lump: 0,
             at_edges: [0; 2],
             recent: [0; 2],
             ended: None,
@@ -309,20 +367,35 @@ impl Crowd {
         // Each stream is played by each door.
         let turn = number / task.streams.max(1);
         let Some(target) = task.targets.get(turn % task.targets.len().max(1)) else { return };
+        let is_ts =
+            matches!(target.door, Door::Http(Container::Ts) | Door::WebSocket(Container::Ts));
+        let checker = (role != Role::Bulk).then(|| {
+            let mut checker = Checker::new(stream, task.ledger.clone(), task.buffer);
+            checker.compare_only_slices(is_ts);
+            Box::new(checker)
+        });
+        let within = task.join_within;
+        let (address, from) = (target.address, task.from.clone());
+        let connect = move || {
+            let connect = Connect::to(Endpoint::Ip(address)).timeout(within);
+            match from.get(number % from.len().max(1)) {
+                Some(from) => connect.from(SocketAddr::new(*from, 0)),
+                None => connect,
+            }
+        };
+        if target.door == Door::Hls {
+            let who = (Rc::clone(self), place, role);
+            let how = (task.low_latency, within);
+            let viewer = Viewer::new(who, &target.authority, how, Box::new(connect), checker);
+            return hls::begin(el, &viewer, &target.path_of(stream));
+        }
         let mut words = Vec::new();
         let dialogue = match Dialogue::begin(target, stream, el.random(), &mut words) {
             Ok(dialogue) => dialogue,
             Err(trouble) => return self.end(place, Ending::Troubled(trouble.to_string())),
         };
-        let checker = (role != Role::Bulk)
-            .then(|| Box::new(Checker::new(stream, task.ledger.clone(), task.buffer)));
-        let within = task.join_within;
-        let mut connect = Connect::to(Endpoint::Ip(target.address)).timeout(within);
-        if let Some(from) = task.from.get(number % task.from.len().max(1)) {
-            connect = connect.from(SocketAddr::new(*from, 0));
-        }
         let crowd = Rc::clone(self);
-        el.connect(connect, move |_, outcome| match outcome {
+        el.connect(connect(), move |_, outcome| match outcome {
             Ok(_) => {
                 Some(Box::new(Player::new(crowd, place, role, dialogue, words, checker, within)))
             }
@@ -386,7 +459,7 @@ impl Worker {
 }
 
 fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
-    let crowd = Crowd::new(&task);
+    let crowd = Crowd::new(&task, share.thread);
     schedule(&mut el, &crowd, &task, &share, words);
     let bulk = share.role == Role::Bulk;
     let every = task.visit_every;
@@ -415,7 +488,8 @@ fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
         let mut tally = crowd.tally.borrow_mut();
         if tally.edges == [0, 0] || tally.edges[1] < tally.edges[0] {
             tally.edges[1] = now;
-            tally.interfaces[1] = kernel::interfaces();
+            tally.carried[1].interfaces = kernel::interfaces();
+            tally.carried[1].counted = crowd.totals.iter().map(|t| t.load(Ordering::Relaxed)).sum();
             for record in crowd.records.borrow_mut().iter_mut() {
                 record.at_edges[1] = record.bytes;
             }
@@ -424,6 +498,7 @@ fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
     crowd.over.set(true);
     drop(el);
     let mut tally = std::mem::take(&mut *crowd.tally.borrow_mut());
+    tally.carries = share.thread == 0;
     tally.records = std::mem::take(&mut *crowd.records.borrow_mut());
     for record in &mut tally.records {
         record.ended.get_or_insert(Ending::Over);
@@ -473,14 +548,12 @@ fn schedule(
     el.every(Duration::from_secs(1), move |_| {
         let _ = tell.send(Word::Second(all.second(thread, rate)));
     });
+    // The first thread has most players: what it counts is compared with what interfaces count.
+    let carries = share.thread == 0;
     let all = Rc::clone(crowd);
-    el.at(from, move |el| all.edge(el, 0));
+    el.at(from, move |el| edge::note(&all, el, 0, carries, Box::new(|_| {})));
     let all = Rc::clone(crowd);
-    el.at(to, move |el| {
-        all.edge(el, 1);
-        // Behind what the edge has deferred.
-        el.defer(|el| el.defer(|el| el.stop()));
-    });
+    el.at(to, move |el| edge::note(&all, el, 1, carries, Box::new(|el| el.stop())));
     if share.role == Role::Sample {
         let (all, expected) = (Rc::clone(crowd), Cell::new(Instant::now()));
         let every = Duration::from_millis(10);

@@ -2,14 +2,15 @@
 //! frames and bytes out.
 
 use media::Frame;
-use media::container::flv::{self, Demuxer, FlvError, TagError};
+use media::container::flv::{self, TagError};
 use media::protocol::rtmp::client::{ClientConfig, ClientSession, Event, Purpose};
 use media::protocol::rtmp::server::PlayStart;
 use network::http::{BodyDecoder, BodyEvent, HeadScan, HeaderSpace, HttpError, Method, Parsed};
 use network::http::{BodyFraming, ResponseHead};
 use network::websocket;
 
-use super::target::{Door, Target};
+use super::demux::{Demux, Foreign};
+use super::target::{Container, Door, Target};
 
 /// Longest WebSocket message that is read: a keyframe of any stream, and what is merged with it.
 const MESSAGE: usize = 16 * 1024 * 1024;
@@ -29,9 +30,12 @@ pub enum Trouble {
     /// The body is over.
     #[error("the server ended the stream")]
     Ended,
-    /// The body is not FLV.
+    /// What comes is not what was asked for.
     #[error(transparent)]
-    Flv(#[from] FlvError),
+    Foreign(#[from] Foreign),
+    /// A playlist cannot be followed.
+    #[error("the server's playlist: {0}")]
+    Playlist(String),
     /// A message over RTMP is not a tag's body.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -50,9 +54,9 @@ pub enum Trouble {
 pub enum Dialogue {
     /// RTMP.
     Rtmp(Box<ClientSession>),
-    /// FLV over HTTP.
-    Flv(Box<FlvPlayer>),
-    /// FLV over a WebSocket.
+    /// A body over HTTP.
+    Http(Box<HttpPlayer>),
+    /// Messages over a WebSocket.
     WebSocket(Box<WebSocketPlayer>),
 }
 
@@ -73,18 +77,14 @@ impl Dialogue {
                 session.take_output(out);
                 Ok(Self::Rtmp(Box::new(session)))
             }
-            Door::HttpFlv => {
-                let path = target.path_of(stream);
-                let head = format!(
-                    "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: weir-bench/{}\r\nAccept: */*\r\n\r\n",
-                    target.authority,
-                    env!("CARGO_PKG_VERSION")
-                );
-                out.extend_from_slice(head.as_bytes());
-                Ok(Self::Flv(Box::default()))
+            Door::Http(container) => {
+                append_request(&target.authority, &target.path_of(stream), out);
+                Ok(Self::Http(Box::new(HttpPlayer::new(container))))
             }
-            Door::WebSocketFlv => {
-                let player = WebSocketPlayer::begin(target, stream, seed, out)?;
+            // Viewers of playlists talk in another way (`hls`).
+            Door::Hls => Err(Trouble::Name(target.url())),
+            Door::WebSocket(container) => {
+                let player = WebSocketPlayer::begin(target, stream, container, seed, out)?;
                 Ok(Self::WebSocket(Box::new(player)))
             }
         }
@@ -121,7 +121,7 @@ impl Dialogue {
                 }
                 Ok(input.len())
             }
-            Self::Flv(player) => player.receive(input, frame),
+            Self::Http(player) => player.receive(input, frame),
             Self::WebSocket(player) => player.receive(input, out, frame),
         }
     }
@@ -131,9 +131,9 @@ impl Dialogue {
         match self {
             Self::Rtmp(session) if session.is_started() => "for media after RTMP's play",
             Self::Rtmp(_) => "within RTMP's handshake and commands",
-            Self::Flv(player) if player.body.is_some() => "for a whole FLV tag",
-            Self::Flv(_) => "for the answer to the HTTP request",
-            Self::WebSocket(player) if player.session.is_some() => "for a whole FLV tag",
+            Self::Http(player) if player.body.is_some() => player.demux.waits_for(),
+            Self::Http(_) => "for the answer to the HTTP request",
+            Self::WebSocket(player) if player.session.is_some() => player.demux.waits_for(),
             Self::WebSocket(_) => "for the answer to the WebSocket request",
         }
     }
@@ -144,15 +144,27 @@ impl Dialogue {
     }
 }
 
-/// FLV in the body of an answer.
-#[derive(Default)]
-pub struct FlvPlayer {
-    scan: HeadScan,
-    body: Option<BodyDecoder>,
-    demuxer: Demuxer,
+/// Appends a request for a path.
+pub fn append_request(authority: &str, path: &str, out: &mut Vec<u8>) {
+    for part in ["GET ", path, " HTTP/1.1\r\nHost: ", authority, "\r\nUser-Agent: weir-bench/"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
+    out.extend_from_slice(b"\r\nAccept: */*\r\n\r\n");
 }
 
-impl FlvPlayer {
+/// A stream in the body of an answer.
+pub struct HttpPlayer {
+    scan: HeadScan,
+    body: Option<BodyDecoder>,
+    demux: Demux,
+}
+
+impl HttpPlayer {
+    fn new(container: Container) -> Self {
+        Self { scan: HeadScan::default(), body: None, demux: Demux::new(container) }
+    }
+
     fn receive(&mut self, input: &[u8], frame: &mut dyn FnMut(&Frame)) -> Result<usize, Trouble> {
         let mut done = 0;
         if self.body.is_none() {
@@ -175,7 +187,7 @@ impl FlvPlayer {
             let step = body.decode(input.get(done..).unwrap_or_default())?;
             done += step.consumed;
             match step.event {
-                BodyEvent::Data(data) => demux(&mut self.demuxer, data, frame)?,
+                BodyEvent::Data(data) => self.demux.receive(data, frame)?,
                 BodyEvent::NeedMore => return Ok(done),
                 BodyEvent::End => return Err(Trouble::Ended),
             }
@@ -183,7 +195,8 @@ impl FlvPlayer {
     }
 }
 
-fn check_status(head: &ResponseHead<'_>) -> Result<(), Trouble> {
+/// Nothing but 200 is the answer that was asked for.
+pub fn check_status(head: &ResponseHead<'_>) -> Result<(), Trouble> {
     match head.status.as_u16() {
         200 => Ok(()),
         status @ 300..400 => {
@@ -194,27 +207,20 @@ fn check_status(head: &ResponseHead<'_>) -> Result<(), Trouble> {
     }
 }
 
-fn demux(demuxer: &mut Demuxer, data: &[u8], frame: &mut dyn FnMut(&Frame)) -> Result<(), Trouble> {
-    demuxer.receive(data)?;
-    while let Some(whole) = demuxer.next_frame()? {
-        frame(&whole);
-    }
-    Ok(())
-}
-
-/// FLV in the messages of a WebSocket.
+/// A stream in the messages of a WebSocket.
 pub struct WebSocketPlayer {
     handshake: websocket::Client,
     seed: u64,
     scan: HeadScan,
     session: Option<websocket::Session>,
-    demuxer: Demuxer,
+    demux: Demux,
 }
 
 impl WebSocketPlayer {
     fn begin(
         target: &Target,
         stream: usize,
+        container: Container,
         seed: u64,
         out: &mut Vec<u8>,
     ) -> Result<Self, Trouble> {
@@ -226,8 +232,8 @@ impl WebSocketPlayer {
         handshake
             .write(&target.authority, &target.path_of(stream), &[], &[], out)
             .map_err(|error| Trouble::WebSocket(error.to_string()))?;
-        let (scan, demuxer) = (HeadScan::default(), Demuxer::new());
-        Ok(Self { handshake, seed, scan, session: None, demuxer })
+        let (scan, demux) = (HeadScan::default(), Demux::new(container));
+        Ok(Self { handshake, seed, scan, session: None, demux })
     }
 
     fn receive(
@@ -267,7 +273,7 @@ impl WebSocketPlayer {
             done += taken;
             match session.poll() {
                 Some((websocket::Event::Message { data, .. }, _)) => {
-                    demux(&mut self.demuxer, data, frame)?;
+                    self.demux.receive(data, frame)?;
                 }
                 Some((websocket::Event::Closed { .. }, _)) => return Err(Trouble::Ended),
                 Some(_) => {}

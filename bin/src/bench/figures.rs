@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use super::check::Findings;
 use super::crowd::{Ending, Record, Role, Tally, reasons};
 use super::distribution::{Distribution, round3, spread};
+use super::edge::Carried;
+use super::hls::Requests;
 use super::run::Look;
 use super::setup::Setup;
-use crate::kernel::{self, Interface};
+use crate::kernel;
 
 /// One second of a run.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +55,8 @@ pub struct Figures {
     pub cut_short: Option<&'static str>,
     /// Seconds of the measured window.
     pub seconds: f64,
+    /// Its edges, as microseconds since 1970.
+    pub window: [i64; 2],
     /// Players that got media.
     pub joined: usize,
     /// That never did.
@@ -83,6 +87,8 @@ pub struct Figures {
     pub probed: [usize; 2],
     /// From stamp to whole frame.
     pub latency: Distribution,
+    /// What viewers of playlists asked for.
+    pub requests: Requests,
     /// What the sample found.
     pub findings: Findings,
     /// Each sampled player's stalls and microseconds of them.
@@ -204,6 +210,7 @@ impl Figures {
         for tally in &tallies {
             figures.latency.add(&tally.latency);
             figures.findings.add(&tally.findings);
+            figures.requests.add(&tally.requests);
             figures.stalls.extend_from_slice(&tally.stalls);
             figures.lateness.add(&tally.lateness);
         }
@@ -214,11 +221,12 @@ impl Figures {
             (last, bytes) = (row.at, row.bytes);
         }
         figures.rows = rows;
-        // The first thread has most players.
-        let carried = tallies.iter().max_by_key(|tally| tally.records.len());
+        // Only the thread that waited for a good moment has more than one to choose from.
+        let carried = tallies.iter().find(|tally| tally.carries);
         let nothing = Default::default();
-        let carried = carried.map_or(&nothing, |tally| &tally.interfaces);
+        let carried = carried.map_or(&nothing, |tally| &tally.carried);
         figures.machine = figures.look_at_machine(from, to, carried);
+        figures.window = [from.at, to.at];
         figures.warn(kernel::stolen_between(&from.cores, &to.cores));
         figures
     }
@@ -235,20 +243,16 @@ impl Figures {
     }
 
     fn count(&mut self, setup: &Setup, tallies: &[Tally]) {
-        let slack = setup.slack.as_secs_f64();
-        let [mut least, mut least_95] = [0.0; 2];
-        if let Some(rate) = self.rate {
-            let wanted = rate * 0.95;
-            least = wanted - rate * slack / self.seconds.max(slack).max(1e-3);
-            least_95 = wanted;
-        }
+        let (slack, wanted) = (setup.slack.as_secs_f64(), self.rate.unwrap_or(0.0));
+        let least_95 = wanted * 0.95;
         for tally in tallies {
             let [from, to] = tally.edges;
             let window = ((to - from) as f64 / 1e6).max(1e-3);
             for record in &tally.records {
                 let [a, b] = record.at_edges;
                 let got = b.saturating_sub(a) as f64 * 8.0;
-                self.bits += got;
+                // The edges of threads are a little apart, and from those at which CPU is looked at.
+                self.bits += got / window * self.seconds;
                 self.join_times(record);
                 if record.role == Role::Probe {
                     continue;
@@ -260,6 +264,9 @@ impl Figures {
                 }
                 self.dropped += usize::from(record.joined.is_some() && gone);
                 let rate = got / window;
+                // A segment may have come just before the window, the next just behind it.
+                let slack = slack + record.lump as f64 / 1e6;
+                let least = least_95 - wanted * slack / self.seconds.max(slack).max(1e-3);
                 let out = gone || record.joined.is_none();
                 self.starved += usize::from(out || rate < least);
                 self.below_95 += usize::from(out || rate < least_95);
@@ -303,36 +310,29 @@ impl Figures {
         }
     }
 
-    fn look_at_machine(
-        &self,
-        from: &Look,
-        to: &Look,
-        [before, after]: &[BTreeMap<String, Interface>; 2],
-    ) -> Value {
+    fn look_at_machine(&self, from: &Look, to: &Look, [before, after]: &[Carried; 2]) -> Value {
         let (tcp, most) = kernel::tcp_memory();
         // The interface that carried most is the one under test.
         let mut interface = Value::Null;
         let mut carried = 0;
-        for (name, b) in after {
-            let Some(a) = before.get(name) else { continue };
+        for (name, b) in &after.interfaces {
+            let Some(a) = before.interfaces.get(name) else { continue };
             let bytes = b.received[0].saturating_sub(a.received[0]);
             let packets = b.received[1].saturating_sub(a.received[1]);
             if bytes < carried {
                 continue;
             }
             carried = bytes;
-            // Ethernet (as loopback counts it), IPv4 and TCP with timestamps: 14 + 20 + 32 bytes.
-            let payload = bytes.saturating_sub(66 * packets) as f64;
-            // On loopback the interface carries what is published, too.
-            let published =
-                if name == "lo" { to.published.saturating_sub(from.published) } else { 0 };
-            let counted = self.bits / 8.0 + published as f64;
+            let headers = if self.is_ipv6() { 86 } else { 66 };
+            let payload = bytes.saturating_sub(headers * packets) as f64;
+            let counted = after.counted.saturating_sub(before.counted) as f64;
             interface = json!({
                 "name": name,
                 "received_bytes": bytes,
                 "received_packets": packets,
                 "payload_bytes": payload,
                 "generator_counted_bytes": counted,
+                "came_while_looking_bytes": before.apart + after.apart,
                 "difference_percent": (payload > 0.0)
                     .then(|| round3((counted - payload) / payload * 100.0)),
             });
@@ -408,6 +408,13 @@ impl Figures {
         Some((busy - server.share - self.generator.share).max(0.0))
     }
 
+    /// Whether the players' packets have longer heads: Ethernet (as loopback counts it), IP, and TCP with
+    /// timestamps are 14 + 20 + 32 bytes, with IPv6 14 + 40 + 32.
+    fn is_ipv6(&self) -> bool {
+        let first = self.setup.as_ref().and_then(|setup| setup.targets.first());
+        first.is_some_and(|target| target.address.is_ipv6())
+    }
+
     /// Gigabits of all players within the window.
     pub fn gbit(&self) -> f64 {
         self.bits / 1e9
@@ -447,6 +454,7 @@ impl Figures {
             "setup": self.setup.as_ref().map(Setup::json),
             "cut_short": self.cut_short,
             "window_s": round3(self.seconds),
+            "window_unix_us": self.window,
             "players": {
                 "asked": self.asked(), "joined": self.joined, "failed": self.failed,
                 "dropped": self.dropped, "starved": self.starved,
@@ -492,6 +500,9 @@ impl Figures {
                 server.insert("memory_per_player_bytes".into(), json!(per.round()));
             }
             report.insert("server".into(), server);
+        }
+        if let (false, Value::Object(report)) = (self.requests.is_empty(), &mut report) {
+            report.insert("requests".into(), self.requests.json(self.seconds));
         }
         report
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use super::figures::{Figures, Row};
+use super::run;
 use super::streams::Test;
 use crate::units::grouped;
 
@@ -33,8 +34,12 @@ pub struct Found {
     pub players: usize,
     /// Every run, in order.
     pub steps: Vec<Step>,
+    /// The run in which it was cut short; its goal counts for nothing.
+    pub unfinished: Option<Step>,
     /// What stops more.
     pub bottleneck: String,
+    /// Why the search ended before its answer was sure.
+    pub cut_short: Option<&'static str>,
 }
 
 impl Found {
@@ -125,17 +130,17 @@ pub fn find(
             break;
         }
         let figures = test.once(players, &mut |row| progress(row, players))?;
-        // A server without a stream, or none at all, has nothing more to show.
-        let over = figures.cut_short.filter(|why| *why != "no player is left");
+        // A server without a stream, or none at all, has nothing more to show, and a run that did not last
+        // says nothing of its number. A server that has lost all players says enough.
+        found.cut_short = figures.cut_short.filter(|why| *why != run::ALL_GONE);
         let step = Step { players, met: test.goal.is_met(&figures), figures };
+        if found.cut_short.is_some() {
+            found.unfinished = Some(step);
+            break;
+        }
         told(&step);
         search.tried(players, step.met);
         found.steps.push(step);
-        if let Some(why) = over {
-            found.players = search.answer();
-            found.bottleneck = format!("that the search ended before its time: {why}");
-            return Ok(found);
-        }
     }
     found.players = search.answer();
     found.bottleneck = bottleneck(&found, most);
@@ -146,6 +151,9 @@ pub fn find(
 fn bottleneck(found: &Found, most: usize) -> String {
     let failed = found.steps.iter().filter(|step| !step.met && step.players > found.players);
     let Some(step) = failed.min_by_key(|step| step.players) else {
+        if found.cut_short.is_some() {
+            return "not known: more were not tried to the end".into();
+        }
         return format!("nothing up to the {} players that were to be tried", grouped(most));
     };
     cause(&step.figures)

@@ -8,7 +8,6 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
@@ -19,10 +18,12 @@ use network::http::{HeadScan, HeaderSpace, Method, Parsed, ResponseHead};
 use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler};
 use serde_json::{Value, json};
 
+use super::dialogue::append_request;
 use super::distribution::{Distribution, round3};
+use super::options::Common;
 use super::run::Conductor;
 use super::setup::room_for;
-use super::target::{Door, Target, sources};
+use super::target::{Target, sources};
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
 use crate::units::{self, grouped, shown};
@@ -44,27 +45,14 @@ pub struct Args {
     /// Requests per second of all of them [default: as many as the server answers]
     #[arg(long, value_name = "N", value_parser = units::count)]
     rate: Option<usize>,
-    /// How long to measure
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
-    hold: Duration,
     /// How long to warm up before
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     settle: Duration,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
-    /// Bind this process to a core
-    #[arg(long, value_name = "CORE")]
-    core: Option<usize>,
-    /// The server's process ids
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
-    pid: Vec<u32>,
-    /// Write every figure as JSON; - is stdout
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// The tested server is mine, though it is not on this machine
-    #[arg(long)]
-    i_own_this_host: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// What a thread counts.
@@ -119,34 +107,24 @@ struct Task {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let target = Target::parse(&args.url, args.i_own_this_host)?;
-    if target.door != Door::HttpFlv {
+    let target = args.common.begin(&args.url)?;
+    if !target.door.is_http() {
         return Err("requests are sent to http:// URLs".into());
     }
     if args.connections == 0 || args.rate == Some(0) {
         return Err("--connections and --rate are at least 1".into());
     }
-    if let Some(missing) = args.pid.iter().find(|pid| !kernel::exists(**pid)) {
-        return Err(format!("there is no process {missing} (--pid)").into());
-    }
     let from = sources(target.address, &[]);
     room_for(args.connections, from.len(), network::raise_open_files()?)?;
-    if let Some(core) = args.core {
-        network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
-    }
     let mut conductor = Conductor::new()?;
     let begins = Instant::now() + Duration::from_millis(300);
     let start = begins + args.settle;
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: weir-bench/{}\r\n\r\n",
-        target.path_of(0),
-        target.authority,
-        env!("CARGO_PKG_VERSION")
-    );
+    let mut request = Vec::new();
+    append_request(&target.authority, &target.path_of(0), &mut request);
     let every =
         args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate as f64));
-    let window = [start, start + args.hold];
-    let task = Task { target, request: request.into_bytes(), every, begins, window, from };
+    let window = [start, start + args.common.hold];
+    let task = Task { target, request, every, begins, window, from };
     let (tell, words) = channel();
     let threads = args.threads.clamp(1, 64).min(args.connections);
     let mut workers = Vec::new();
@@ -158,12 +136,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         workers.push(worker.spawn(move || work(&task, &numbers, total, &tell))?);
     }
     drop(tell);
-    let usage = |pids: &[u32]| kernel::usage(&kernel::family(pids));
-    let mine = [std::process::id()];
+    let usage = || [args.common.server(), kernel::usage(&[std::process::id()].into())];
     conductor.wait(start.saturating_duration_since(Instant::now()));
-    let (at, before) = (Instant::now(), [usage(&args.pid), usage(&mine)]);
+    let (at, before) = (Instant::now(), usage());
     conductor.wait(window[1].saturating_duration_since(Instant::now()));
-    let (seconds, after) = (at.elapsed().as_secs_f64(), [usage(&args.pid), usage(&mine)]);
+    let (seconds, after) = (at.elapsed().as_secs_f64(), usage());
     let interrupted = conductor.is_interrupted();
     // A thread that is interrupted tells what it has at the end of its window at the latest.
     let patience = if interrupted { Duration::ZERO } else { Duration::from_secs(5) };
@@ -174,7 +151,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     let outcome = Outcome { args, tally, seconds, before, after };
-    if !report::write_json(&outcome.json(), args.json.as_deref())? {
+    if !report::write_json(&outcome.json(), args.common.json.as_deref())? {
         print!("{}", outcome.text());
     }
     Ok(match (interrupted, outcome.tally.answers) {
@@ -407,7 +384,7 @@ impl Outcome<'_> {
 
     /// Microseconds of the server's CPU for one answer.
     fn cost(&self) -> Option<f64> {
-        let cpu = self.cpu(0).filter(|_| !self.args.pid.is_empty())?;
+        let cpu = self.cpu(0).filter(|_| !self.args.common.pid.is_empty())?;
         (self.tally.answers > 0).then(|| cpu * 1e6 / self.tally.answers as f64)
     }
 

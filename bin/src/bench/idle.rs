@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -12,10 +11,12 @@ use std::time::{Duration, Instant};
 use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler};
 use serde_json::{Value, json};
 
+use super::dialogue::append_request;
 use super::distribution::round3;
+use super::options::Common;
 use super::run::Conductor;
 use super::setup::room_for;
-use super::target::{Door, Target, sources};
+use super::target::sources;
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
 use crate::units::{self, grouped, shown, shown_bytes};
@@ -33,18 +34,8 @@ pub struct Args {
     /// Connections that begin in a second
     #[arg(long, value_name = "N", default_value_t = 2000.0)]
     ramp: f64,
-    /// How long they are held
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
-    hold: Duration,
-    /// The server's process ids
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
-    pid: Vec<u32>,
-    /// Write every figure as JSON; - is stdout
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// The tested server is mine, though it is not on this machine
-    #[arg(long)]
-    i_own_this_host: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// What became of all connections.
@@ -83,25 +74,20 @@ impl Handler for Silent {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let target = Target::parse(&args.url, args.i_own_this_host)?;
+    let target = args.common.begin(&args.url)?;
     if args.connections == 0 || args.ramp <= 0.0 || !args.ramp.is_finite() {
         return Err("--connections is at least 1, --ramp above 0".into());
-    }
-    if let Some(missing) = args.pid.iter().find(|pid| !kernel::exists(**pid)) {
-        return Err(format!("there is no process {missing} (--pid)").into());
     }
     let from = sources(target.address, &[]);
     room_for(args.connections, from.len(), network::raise_open_files()?)?;
     let mut conductor = Conductor::new()?;
-    let usage = || kernel::usage(&kernel::family(&args.pid));
+    let usage = || args.common.server();
     let (before, tcp_before) = (usage(), kernel::tcp_memory().0);
     let tally = Rc::new(RefCell::new(Tally::default()));
-    let request = match target.door {
-        Door::HttpFlv => {
-            format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", target.path_of(0), target.authority)
-        }
-        Door::Rtmp | Door::WebSocketFlv => String::new(),
-    };
+    let mut request = Vec::new();
+    if target.door.is_http() {
+        append_request(&target.authority, &target.path_of(0), &mut request);
+    }
     let began = Instant::now();
     for number in 0..args.connections {
         let due = began + Duration::from_secs_f64(number as f64 / args.ramp);
@@ -109,7 +95,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         if let Some(from) = from.get(number % from.len().max(1)) {
             connect = connect.from(SocketAddr::new(*from, 0));
         }
-        let silent = Silent { tally: Rc::clone(&tally), request: request.clone().into_bytes() };
+        let silent = Silent { tally: Rc::clone(&tally), request: request.clone() };
         let told = Rc::clone(&tally);
         conductor.el().at(due, move |el| {
             el.connect(connect, move |_, outcome| match outcome {
@@ -126,13 +112,13 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let ramp = Duration::from_secs_f64(args.connections as f64 / args.ramp);
     conductor.wait(ramp + Duration::from_secs(2));
     let (at, held) = (Instant::now(), usage());
-    conductor.wait(args.hold);
+    conductor.wait(args.common.hold);
     let (seconds, after) = (at.elapsed().as_secs_f64(), usage());
     let tcp = kernel::tcp_memory().0.saturating_sub(tcp_before);
     let interrupted = conductor.is_interrupted();
     let tally = tally.borrow().clone();
     let outcome = Outcome { args, tally, usage: [before, held, after], seconds, tcp };
-    if !report::write_json(&outcome.json(), args.json.as_deref())? {
+    if !report::write_json(&outcome.json(), args.common.json.as_deref())? {
         print!("{}", outcome.text());
     }
     Ok(match (interrupted, outcome.tally.open) {
@@ -155,7 +141,7 @@ impl Outcome<'_> {
     /// Bytes of the server's memory for each connection.
     fn memory(&self) -> Option<f64> {
         let [before, _, after] = &self.usage;
-        let known = !self.args.pid.is_empty() && self.tally.open > 0;
+        let known = !self.args.common.pid.is_empty() && self.tally.open > 0;
         let grown = after.resident.saturating_sub(before.resident) as f64;
         known.then(|| grown / self.tally.open as f64)
     }

@@ -4,11 +4,17 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, PoisonError};
 
+use media::codec::avc;
 use media::testcard::Stamp;
-use media::{Frame, FrameKind, Track};
+use media::{Codec, Frame, FrameKind, Track};
 
 /// Frames remembered of each track: over a minute of both, longer than a player may lag behind.
 const REMEMBERED: usize = 4096;
+/// How far the time of a frame of sound may be from the one it was sent with, in milliseconds: MP4 counts
+/// it in samples, RTMP in milliseconds. Less than half a frame, so that each has one answer.
+const ROUNDED_BY: i64 = 5;
+/// NAL units that say how to decode and where access units begin. Containers add and take them away.
+const AROUND_SLICES: std::ops::RangeInclusive<u8> = 7..=9;
 
 /// What a publisher of this process has sent, by stream. A frame costs both sides one short lock.
 #[derive(Debug, Default)]
@@ -26,7 +32,7 @@ struct Stream {
 #[derive(Debug, Default)]
 struct Entries {
     sent: u64,
-    newest: VecDeque<(i64, u64)>,
+    newest: VecDeque<(i64, u64, u64)>,
 }
 
 /// A frame as it was published.
@@ -38,21 +44,23 @@ pub struct Sent {
     pub millis: i64,
     /// What its payload comes to.
     pub hash: u64,
+    /// What is in it whatever the container comes to ([`hash_of_slices`]).
+    pub slices: u64,
 }
 
 impl Entries {
-    fn push(&mut self, millis: i64, hash: u64) {
+    fn push(&mut self, millis: i64, hash: u64, slices: u64) {
         if self.newest.len() == REMEMBERED {
             self.newest.pop_front();
         }
-        self.newest.push_back((millis, hash));
+        self.newest.push_back((millis, hash, slices));
         self.sent += 1;
     }
 
     fn at(&self, place: usize) -> Option<Sent> {
-        let (millis, hash) = *self.newest.get(place)?;
+        let (millis, hash, slices) = *self.newest.get(place)?;
         let number = self.sent - self.newest.len() as u64 + place as u64;
-        Some(Sent { number, millis, hash })
+        Some(Sent { number, millis, hash, slices })
     }
 }
 
@@ -69,10 +77,11 @@ impl Ledger {
         }
         let Some(known) = self.streams.get(stream) else { return };
         let (millis, hash) = (frame.dts.millis(), hash(&frame.payload));
+        let slices = hash_of_slices(frame);
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         match frame.track {
-            Track::Video => known.video.push(millis, hash),
-            Track::Audio => known.audio.push(millis, hash),
+            Track::Video => known.video.push(millis, hash, slices),
+            Track::Audio => known.audio.push(millis, hash, slices),
             Track::Data => {}
         }
     }
@@ -85,12 +94,14 @@ impl Ledger {
         known.video.at(usize::try_from(stamp.frame.checked_sub(first)?).ok()?)
     }
 
-    /// The sound that was sent with this time.
+    /// The sound that was sent with this time, or nearly so.
     pub fn sound(&self, stream: usize, millis: i64) -> Option<Sent> {
         let known = self.streams.get(stream)?;
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.audio.newest.binary_search_by_key(&millis, |(millis, _)| *millis);
-        known.audio.at(found.ok()?)
+        let newest = &known.audio.newest;
+        let found = newest.partition_point(|(sent, ..)| *sent < millis - ROUNDED_BY);
+        newest.get(found).filter(|(sent, ..)| *sent <= millis + ROUNDED_BY)?;
+        known.audio.at(found)
     }
 }
 
@@ -98,6 +109,25 @@ impl Ledger {
 pub fn hash(payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(payload);
+    hasher.finish()
+}
+
+/// What a frame comes to without what containers may change. MPEG-TS carries pictures of AVC as NAL units
+/// behind start codes, with a delimiter before each picture and parameter sets before each keyframe, so
+/// what comes back is not byte for byte what was published: what is in it, slices and the rest, is.
+pub fn hash_of_slices(frame: &Frame) -> u64 {
+    if frame.codec != Codec::Avc || frame.kind == FrameKind::Config {
+        return hash(&frame.payload);
+    }
+    let mut hasher = DefaultHasher::new();
+    // The test card and the demuxers have lengths of four bytes.
+    for nal in avc::nals(&frame.payload, 4) {
+        let Ok(nal) = nal else { return 0 };
+        if nal.first().is_none_or(|first| !AROUND_SLICES.contains(&(first & 0x1f))) {
+            hasher.write_usize(nal.len());
+            hasher.write(nal);
+        }
+    }
     hasher.finish()
 }
 
@@ -129,6 +159,7 @@ mod tests {
                 number: number as u64,
                 millis: frame.dts.millis(),
                 hash: hash(&frame.payload),
+                slices: hash_of_slices(frame),
             };
             assert_eq!(sent, wanted);
         }
@@ -137,5 +168,41 @@ mod tests {
         assert_eq!(ledger.sound(1, sounds.first().unwrap().dts.millis()), None, "forgotten");
         assert_eq!(ledger.sound(0, newest.dts.millis()), None, "another stream");
         assert_eq!(ledger.picture(&Stamp { stream: 9, frame: 0, micros: 0 }), None);
+    }
+
+    #[test]
+    fn what_containers_add_to_a_picture_does_not_count() {
+        let mut card = TestCard::new(Options::default()).unwrap();
+        let picture = (0..9).map(|_| card.next(5)).find(|f| f.kind == FrameKind::Key).unwrap();
+        let with = |before: &[u8], after: &[u8]| Frame {
+            payload: [before, &picture.payload, after].concat().into(),
+            ..picture.clone()
+        };
+        let same = hash_of_slices(&picture);
+        let delimiter = [0, 0, 0, 2, 9, 0xf0];
+        assert_eq!(hash_of_slices(&with(&delimiter, &[])), same);
+        assert_eq!(hash_of_slices(&with(&[0, 0, 0, 2, 0x67, 1], &[])), same);
+        assert_ne!(hash_of_slices(&with(&[], &[0, 0, 0, 2, 0x41, 1])), same, "a slice more");
+        assert_ne!(hash_of_slices(&with(&[], &[0])), same, "it ends in the middle");
+        assert_ne!(hash(&with(&delimiter, &[]).payload), hash(&picture.payload));
+    }
+
+    #[test]
+    fn sound_is_found_by_a_time_that_was_rounded() {
+        let ledger = Ledger::new(1);
+        let mut card = TestCard::new(Options::default()).unwrap();
+        let mut sounds = Vec::new();
+        while sounds.len() < 100 {
+            let frame = card.next(5);
+            ledger.enter(0, &frame);
+            let is_sound = frame.track == Track::Audio && frame.kind != FrameKind::Config;
+            sounds.extend(is_sound.then(|| frame.dts.millis()));
+        }
+        for (number, millis) in sounds.into_iter().enumerate() {
+            for off in -2..=2 {
+                assert_eq!(ledger.sound(0, millis + off).unwrap().number, number as u64);
+            }
+            assert_eq!(ledger.sound(0, millis + 10), None, "in the middle between two");
+        }
     }
 }

@@ -8,27 +8,35 @@
 //! | `setup`, `target` | what to do, to whom, and whether this machine can |
 //! | `clock`, `ledger` | when a frame was made, and what is in it |
 //! | `publisher` | test cards over RTMP |
-//! | `dialogue`, `player`, `crowd` | a player's words, its connection, all players of a thread |
+//! | `demux`, `dialogue`, `player`, `crowd` | what comes as frames, a player's words, its connection, all players of a thread |
+//! | `edge` | bytes of players and interfaces at one moment |
+//! | `hls` | viewers of playlists, who ask for one file after the other |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
 //! | `distribution` | many values as counts |
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
 //! | `find`, `own` | run after run to the most players; this very program as the server |
 //! | `summary`, `report`, `html`, `svg` | what people and programs read |
-//! | `http`, `idle` | tests of an API, and of connections that say nothing |
+//! | `options` | what the tests of something else than streams are told alike |
+//! | `http`, `idle`, `held` | tests of an API, of connections that say nothing, of reloads that are held |
 //! | `streams` | the test of streams as the command line asks for it |
 
 mod check;
 mod clock;
 mod crowd;
+mod demux;
 mod dialogue;
 mod distribution;
+mod edge;
 mod figures;
 mod find;
 mod goal;
+mod held;
+mod hls;
 mod html;
 mod http;
 mod idle;
 mod ledger;
+mod options;
 mod own;
 mod playback;
 mod player;
@@ -68,6 +76,8 @@ enum Other {
     Http(http::Args),
     /// Connections that say nothing: the server's memory for each
     Idle(idle::Args),
+    /// Reloads of a playlist that the server holds: how far apart their answers are
+    Held(held::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -78,6 +88,8 @@ Examples:
   weir bench http://127.0.0.1:8080/live/s.flv --publish 1 --find --pid PID --html report.html
   weir bench http http://127.0.0.1:8080/api/v1/versions --connections 1000 --rate 20k
   weir bench idle rtmp://127.0.0.1 --connections 10k --pid PID
+  weir bench http://127.0.0.1:8080/live/s.m3u8 --low-latency --publish 1 --players 500 --pid PID
+  weir bench held http://127.0.0.1:8080/live/s.m3u8 --held 2000 --publish --pid PID
 
 Exit status: 0 the goal is met (or there was none and it ran), 1 it could not be tested, 2 wrong
 options, 3 the goal is missed, 130 interrupted.";
@@ -87,6 +99,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     match &args.other {
         Some(Other::Http(args)) => http::run(args),
         Some(Other::Idle(args)) => idle::run(args),
+        Some(Other::Held(args)) => held::run(args),
         None => streams::run(&args.streams),
     }
 }

@@ -12,6 +12,10 @@ use super::dialogue::{Dialogue, acknowledgement};
 
 /// The timer that ends a player to whom no media has come.
 const JOINED_BY_NOW: u32 = 1;
+/// The timer of a probe that has seen its keyframe.
+const LEAVE: u32 = 2;
+/// From a probe's keyframe to its end: what a server has for who joins has come by then.
+const LEAVE_AFTER: Duration = Duration::from_millis(100);
 /// Bytes between two acknowledgements of a player that discards: what servers of this field ask for.
 const ACKNOWLEDGE_EVERY: u64 = 1_250_000;
 
@@ -58,7 +62,7 @@ impl Player {
         }
     }
 
-    fn hear(&mut self, conn: &mut Connection, input: &[u8]) -> usize {
+    fn hear(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize {
         let now = self.crowd.clock.micros();
         let Some(dialogue) = &mut self.dialogue else { return input.len() };
         let (crowd, checker) = (&self.crowd, &mut self.checker);
@@ -80,9 +84,9 @@ impl Player {
             }
         });
         conn.send(&out);
+        crowd.moved(self.number, conn.received(), conn.sent());
         crowd.change(self.number, |record| {
             record.first_byte.get_or_insert(now);
-            record.bytes = conn.received();
             if let Some(checker) = checker {
                 record.first_key = checker.first_key;
             }
@@ -101,7 +105,10 @@ impl Player {
                     && self.checker.as_ref().is_some_and(|checker| checker.first_key.is_some())
                 {
                     self.crowd.end(self.number, Ending::Left);
-                    conn.close_now();
+                    // What is on its way to it was carried: it is counted, too.
+                    conn.discard_input(1);
+                    self.dialogue = None;
+                    conn.start_timer(el, LEAVE_AFTER, LEAVE);
                 }
                 done
             }
@@ -121,13 +128,13 @@ impl Handler for Player {
         conn.start_timer(el, self.within, JOINED_BY_NOW);
     }
 
-    fn received(&mut self, conn: &mut Connection, _: &mut EventLoop, input: &[u8]) -> usize {
-        self.hear(conn, input)
+    fn received(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize {
+        self.hear(conn, el, input)
     }
 
     fn discarded(&mut self, conn: &mut Connection, _: &mut EventLoop, _: usize) {
         let received = conn.received();
-        self.crowd.change(self.number, |record| record.bytes = received);
+        self.crowd.moved(self.number, received, conn.sent());
         if let Some(acknowledged) = self.acknowledged
             && received - acknowledged >= ACKNOWLEDGE_EVERY
         {
@@ -136,8 +143,10 @@ impl Handler for Player {
         }
     }
 
-    fn timer(&mut self, conn: &mut Connection, _: &mut EventLoop, _: u32) {
-        if !self.joined {
+    fn timer(&mut self, conn: &mut Connection, _: &mut EventLoop, key: u32) {
+        if key == LEAVE {
+            conn.close_now();
+        } else if !self.joined {
             let waits = self.dialogue.as_ref().map_or("", |dialogue| dialogue.waits_for());
             let within = self.within;
             let why = format!("the server is silent: waited {within:?} {waits}");
@@ -147,7 +156,7 @@ impl Handler for Player {
     }
 
     fn closed(&mut self, conn: &mut Connection, _: &mut EventLoop, reason: &CloseReason) {
-        self.crowd.change(self.number, |record| record.bytes = conn.received());
+        self.crowd.moved(self.number, conn.received(), conn.sent());
         self.crowd.end(self.number, Ending::Closed(reason.to_string()));
         if let Some(checker) = self.checker.take() {
             self.crowd.keep(self.number, self.role, checker);

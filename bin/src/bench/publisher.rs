@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ use super::target::Target;
 const FRAME: u32 = 1;
 /// The timer that ends a publisher the server does not let begin.
 const STARTED_BY_NOW: u32 = 2;
+/// How often a publisher that pauses looks whether it may go on.
+const PAUSED: Duration = Duration::from_millis(20);
 /// A server that leaves so much unread does not keep up; the publisher ends.
 const UNREAD: usize = 8 * 1024 * 1024;
 /// What the sound of a stream takes of its bit rate.
@@ -114,6 +116,7 @@ pub struct Publishers {
     words: Receiver<Word>,
     asked: usize,
     sent: Arc<AtomicU64>,
+    paused: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// Those that have failed so far.
     pub dead: BTreeMap<usize, String>,
@@ -136,20 +139,29 @@ impl Publishers {
         let plan = streams.clone();
         let sent = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&sent);
+        let paused = Arc::new(AtomicBool::new(false));
+        let pauses = Arc::clone(&paused);
         let thread = std::thread::Builder::new()
             .name("publish".into())
             .spawn(move || match EventLoop::new() {
                 Ok(el) => {
                     let _ = told.send(Ok(el.handle()));
-                    work(el, &plan, cards, clock, ledger, counted, &tell);
+                    work(el, &plan, cards, (clock, ledger, counted, pauses), &tell);
                 }
                 Err(error) => drop(told.send(Err(error.to_string()))),
             })
             .map_err(|error| error.to_string())?;
         let handle = hear.recv().map_err(|error| error.to_string())??;
         let asked = streams.count;
-        let mut publishers =
-            Self { handle, words, asked, sent, thread: Some(thread), dead: BTreeMap::new() };
+        let mut publishers = Self {
+            handle,
+            words,
+            asked,
+            sent,
+            paused,
+            thread: Some(thread),
+            dead: BTreeMap::new(),
+        };
         publishers.wait(streams, cancelled)?;
         Ok(publishers)
     }
@@ -191,6 +203,11 @@ impl Publishers {
     /// Bytes handed to their connections so far.
     pub fn sent(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.sent)
+    }
+
+    /// Has all of them send nothing, or go on as if no time had passed.
+    pub fn pause(&self, pause: bool) {
+        self.paused.store(pause, Ordering::Relaxed);
     }
 
     /// Looks whether one has ended since.
@@ -238,6 +255,7 @@ struct Shared {
     clock: Clock,
     ledger: Arc<Ledger>,
     sent: Arc<AtomicU64>,
+    paused: Arc<AtomicBool>,
     words: Sender<Word>,
     tally: RefCell<Tally>,
     within: Duration,
@@ -247,15 +265,14 @@ fn work(
     mut el: EventLoop,
     streams: &Streams,
     cards: Vec<TestCard>,
-    clock: Clock,
-    ledger: Arc<Ledger>,
-    sent: Arc<AtomicU64>,
+    (clock, ledger, sent, paused): (Clock, Arc<Ledger>, Arc<AtomicU64>, Arc<AtomicBool>),
     words: &Sender<Word>,
 ) {
     let shared = Rc::new(Shared {
         clock,
         ledger,
         sent,
+        paused,
         words: words.clone(),
         tally: RefCell::default(),
         within: streams.within,
@@ -350,6 +367,11 @@ impl Publisher {
     /// Sends every frame that is due, and waits for the next.
     fn go_on(&mut self, conn: &mut Connection, el: &mut EventLoop) {
         let Some(origin) = self.origin.filter(|_| !self.over) else { return };
+        if self.shared.paused.load(Ordering::Relaxed) {
+            self.origin = Some(origin + PAUSED);
+            conn.start_timer(el, PAUSED, FRAME);
+            return;
+        }
         loop {
             let due = origin + Duration::from_micros(self.card.due().0.unsigned_abs());
             let now = Instant::now();

@@ -96,7 +96,7 @@ impl Outcome<'_> {
                 report.insert(
                     "found".into(),
                     json!({
-                        "players": found.players, "bottleneck": found.bottleneck,
+                        "players": found.players, "cut_short": found.cut_short, "bottleneck": found.bottleneck,
                         "steps": steps,
                     }),
                 );

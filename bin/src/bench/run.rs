@@ -17,6 +17,9 @@ use super::publisher::Publishers;
 use super::setup::Setup;
 use crate::kernel::{self, Core, Usage};
 
+/// Why a run has ended in which the server has lost or refused all players.
+pub const ALL_GONE: &str = "no player is left";
+
 /// What the main thread has for all runs: its loop, and whether somebody has pressed Ctrl-C.
 pub struct Conductor {
     el: EventLoop,
@@ -76,16 +79,16 @@ pub struct Look {
     pub generator: Usage,
     /// All cores.
     pub cores: Vec<Core>,
-    /// Bytes that publishers have sent so far.
-    pub published: u64,
 }
 
 impl Look {
-    fn now(clock: Clock, pids: &[u32], published: u64) -> Self {
+    fn now(clock: Clock, pids: &[u32]) -> Self {
+        // Looking for children takes a while.
+        let family = kernel::family(pids);
         let at = clock.micros();
-        let server = kernel::usage(&kernel::family(pids));
+        let server = kernel::usage(&family);
         let generator = kernel::usage(&[std::process::id()].into());
-        Self { at, server, generator, cores: kernel::cores(), published }
+        Self { at, server, generator, cores: kernel::cores() }
     }
 }
 
@@ -108,11 +111,14 @@ pub fn run(
     progress: &mut dyn FnMut(&Row),
 ) -> Result<Figures, String> {
     let clock = conductor.clock;
-    let before = Look::now(clock, &setup.pids, 0);
+    let before = Look::now(clock, &setup.pids);
     let first_at = Instant::now() + Duration::from_millis(50);
     let from = first_at + Duration::from_secs_f64(setup.players as f64 / setup.ramp) + setup.settle;
     let window = [from, from + setup.hold];
     let measuring = Arc::new(AtomicBool::new(false));
+    let sent = publishers.as_ref().map(|publishers| publishers.sent());
+    let mut totals: Vec<_> = (0..=setup.threads.max(1)).map(|_| Arc::default()).collect();
+    totals.extend(sent);
     let task = Task {
         targets: setup.targets.clone(),
         streams: setup.streams,
@@ -120,6 +126,7 @@ pub fn run(
         ramp: setup.ramp,
         window,
         probes: setup.probes,
+        low_latency: setup.low_latency,
         join_within: setup.join_within,
         low_water: setup.low_water,
         visit_every: setup.visit_every,
@@ -127,6 +134,7 @@ pub fn run(
         rate: setup.rate,
         from: setup.from.clone(),
         ledger: ledger.cloned(),
+        totals,
         clock,
         measuring: Arc::clone(&measuring),
     };
@@ -138,15 +146,12 @@ pub fn run(
     }
     drop(tell);
     let seen = Rc::new(RefCell::new(Seen::default()));
-    let sent = publishers.as_ref().map(|publishers| publishers.sent());
-    let published = move || sent.as_ref().map_or(0, |sent| sent.load(Ordering::Relaxed));
     for (which, at) in window.into_iter().enumerate() {
         let (seen, pids, measuring) = (Rc::clone(&seen), setup.pids.clone(), measuring.clone());
-        let published = published.clone();
         conductor.el.at(at, move |_| {
             measuring.store(which == 0, Ordering::Relaxed);
             if let Some(edge) = seen.borrow_mut().edges.get_mut(which) {
-                *edge = Some(Look::now(clock, &pids, published()));
+                *edge = Some(Look::now(clock, &pids));
             }
         });
     }
@@ -160,7 +165,7 @@ pub fn run(
         hear(&words, &mut watch, &mut tallies);
         if watch.fresh >= workers.len() {
             watch.fresh = 0;
-            let look = Look::now(clock, &setup.pids, published());
+            let look = Look::now(clock, &setup.pids);
             let mut seen = seen.borrow_mut();
             let row = watch.row(&look, seen.last.as_ref(), &measuring);
             seen.server_peak = seen.server_peak.max(look.server.resident);
@@ -174,7 +179,7 @@ pub fn run(
                 publishers.dead.len() == setup.publish
             });
             cut_short = cut_short
-                .or(over.then_some("no player is left"))
+                .or(over.then_some(ALL_GONE))
                 .or(unpublished.then_some("no publisher is left"))
                 .or((!setup.pids.iter().all(|pid| kernel::exists(*pid)))
                     .then_some("the server has ended"));
@@ -192,7 +197,7 @@ pub fn run(
     workers.into_iter().for_each(Worker::join);
     let seen = std::mem::take(&mut *seen.borrow_mut());
     let [from, to] = seen.edges;
-    let last = || Look::now(clock, &setup.pids, published());
+    let last = || Look::now(clock, &setup.pids);
     // What was cut short before the window is judged from its beginning.
     let looks = [from.unwrap_or(before), to.unwrap_or_else(last)];
     Ok(Figures::of(setup, &looks, tallies, seen.rows, cut_short)

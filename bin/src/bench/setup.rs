@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::target::Target;
+use super::target::{Door, Target};
 use crate::kernel;
 
 /// One run's plan.
@@ -28,6 +28,8 @@ pub struct Setup {
     pub sample: usize,
     /// Probes that begin in a second of the window.
     pub probes: f64,
+    /// Viewers of playlists follow parts.
+    pub low_latency: bool,
     /// Threads of bulk players.
     pub threads: usize,
     /// How long one may take to get media.
@@ -66,7 +68,12 @@ impl Setup {
     pub fn check(&self, descriptors: u64) -> Result<(), String> {
         // Probes come and go; no more than those of ten seconds are there at a time.
         let probes = (self.probes * 10.0) as usize;
-        let needed = self.players + self.publish + probes + SPARE_DESCRIPTORS;
+        // A viewer of HLS has a connection for pictures and one for sound.
+        let lists = self.targets.iter().filter(|target| target.door == Door::Hls).count();
+        let [all, lists] = [self.targets.len().max(1), lists];
+        let connections = |players: usize| players + (players * lists).div_ceil(all);
+        let players = connections(self.players + probes);
+        let needed = players + self.publish + SPARE_DESCRIPTORS;
         if needed as u64 > descriptors {
             return Err(format!(
                 "{} players and {} publishers need {needed} descriptors; this process may have \
@@ -76,7 +83,7 @@ impl Setup {
         }
         let doors: BTreeSet<_> = self.targets.iter().map(|target| target.address).collect();
         // Each source address has all ports for each door of the server.
-        let to_one = (self.players + probes).div_ceil(doors.len().max(1)) + self.publish;
+        let to_one = players.div_ceil(doors.len().max(1)) + self.publish;
         ports_for(to_one, self.from.len())
     }
 
@@ -99,6 +106,7 @@ impl Setup {
             "hold_s": self.hold.as_secs_f64(),
             "sample": self.sample,
             "probes_per_s": self.probes,
+            "low_latency": self.low_latency,
             "threads": self.threads,
             "low_water": self.low_water,
             "visit_every_ms": self.visit_every.as_secs_f64() * 1e3,
@@ -152,6 +160,7 @@ pub mod tests {
             hold: Duration::from_secs(16),
             sample: 8,
             probes: 2.0,
+            low_latency: false,
             threads: 1,
             join_within: Duration::from_secs(10),
             low_water: 16_384,

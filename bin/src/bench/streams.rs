@@ -21,12 +21,25 @@ use crate::{kernel, units};
 /// What `--find` looks for where nothing else is said.
 const GOAL: &str = "starved<=0.1%,p99<=200ms,join_p99<=1s";
 
+/// What --doors calls them, and what their URLs begin and end with.
+const DOORS: [(&str, &str, &str); 8] = [
+    ("http", "http", ".flv"),
+    ("ws", "ws", ".flv"),
+    ("ts", "http", ".ts"),
+    ("mp4", "http", ".mp4"),
+    ("ws-ts", "ws", ".ts"),
+    ("ws-mp4", "ws", ".mp4"),
+    ("hls", "http", ".m3u8"),
+    ("rtmp", "rtmp", ""),
+];
+
 /// Options of `weir bench URL...`.
 #[derive(clap::Args, Clone)]
 #[group(skip)]
 pub struct Args {
-    /// Where to play: rtmp://HOST/APP/NAME, http://HOST/APP/NAME.flv or ws://HOST/APP/NAME.flv;
-    /// {i} is the stream's number, and players are spread over several URLs
+    /// Where to play: rtmp://HOST/APP/NAME, http:// or ws://HOST/APP/NAME.flv, .ts or .mp4, and
+    /// http://HOST/APP/NAME.m3u8 for HLS; {i} is the stream's number, and players are spread over
+    /// several URLs
     #[arg(value_name = "URL")]
     pub urls: Vec<String>,
     /// Streams to publish from here; without any the server has its own
@@ -56,9 +69,12 @@ pub struct Args {
     /// Test this very program: start its server on a core of its own, find what it carries, end it
     #[arg(long = "self", conflicts_with_all = ["urls", "pid", "publish_to"])]
     pub own: bool,
-    /// How --self plays: http, ws and rtmp
-    #[arg(long, value_name = "DOOR", value_delimiter = ',', default_value = "http", value_parser = ["http", "ws", "rtmp"])]
+    /// How --self plays: http and ws (FLV), ts, mp4, ws-ts, ws-mp4, hls and rtmp
+    #[arg(long, value_name = "DOOR", value_delimiter = ',', default_value = "http", value_parser = DOORS.map(|(door, ..)| door))]
     pub doors: Vec<String>,
+    /// Viewers of HLS take parts as they come, by reloads that the server holds, not whole segments
+    #[arg(long)]
+    pub low_latency: bool,
     /// Streams that players are spread over [default: as many as are published]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub streams: Option<usize>,
@@ -166,6 +182,7 @@ impl Test {
             settle: args.settle,
             hold: args.hold.unwrap_or(Duration::from_secs(if searches { 10 } else { 16 })),
             sample: args.sample,
+            low_latency: args.low_latency,
             probes: args.probes,
             threads: args.threads.clamp(1, 64),
             join_within: args.join_within,
@@ -255,9 +272,10 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let server = own::Server::start(1)?;
     let name = if args.publish > 1 { "bench{i}" } else { "bench" };
     let (http, rtmp) = (server.http, server.rtmp);
-    let urls = args.doors.iter().map(|door| match door.as_str() {
+    let doors = args.doors.iter().filter_map(|door| DOORS.iter().find(|(word, ..)| word == door));
+    let urls = doors.map(|(_, scheme, ending)| match *scheme {
         "rtmp" => format!("rtmp://{rtmp}/live/{name}"),
-        scheme => format!("{scheme}://{http}/live/{name}.flv"),
+        scheme => format!("{scheme}://{http}/live/{name}{ending}"),
     });
     let args = Args {
         urls: urls.collect(),
@@ -290,7 +308,8 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
                 eprintln!("{}", summary::step(step));
             },
         )?;
-        let shown = search.best().or(search.steps.last().map(|step| &step.figures));
+        let last = search.steps.last().or(search.unfinished.as_ref());
+        let shown = search.best().or(last.map(|step| &step.figures));
         let figures = shown.cloned().unwrap_or_default();
         found = Some(search);
         figures
@@ -308,18 +327,17 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
         own: args.own,
     };
     outcome.write(args.json.as_deref(), args.html.as_deref())?;
-    let reached = found.as_ref().is_none_or(|found| found.players > 0);
-    Ok(match exit_code(&test.goal, &figures, interrupted) {
-        code if reached => code,
-        _ => ExitCode::from(GOAL_MISSED),
+    Ok(match &found {
+        _ if interrupted => ExitCode::from(INTERRUPTED),
+        // What it came to is told, and is not an answer.
+        Some(found) if found.cut_short.is_some() => ExitCode::FAILURE,
+        Some(found) if found.players == 0 => ExitCode::from(GOAL_MISSED),
+        _ => exit_code(&test.goal, &figures),
     })
 }
 
 /// The goal where there is one; without one a run that nobody joined has failed.
-fn exit_code(goal: &Goal, figures: &Figures, interrupted: bool) -> ExitCode {
-    if interrupted {
-        return ExitCode::from(INTERRUPTED);
-    }
+fn exit_code(goal: &Goal, figures: &Figures) -> ExitCode {
     if goal.is_empty() {
         let worked = figures.joined > 0 && figures.cut_short.is_none();
         return if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE };

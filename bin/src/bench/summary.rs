@@ -76,6 +76,21 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
             (_, false) => format!("The goal ({goal}) is MISSED: {measured}."),
         };
     };
+    if let Some(why) = found.cut_short {
+        let so_far = match found.players {
+            0 => format!("no number of players had met the goal ({goal}) by then"),
+            most => format!(
+                "{} players had met the goal ({goal}) by then: {}",
+                grouped(most),
+                shown_rate(rate)
+            ),
+        };
+        return format!(
+            "The search was cut short ({why}) in its run number {}; {so_far}. What stops more is {}.",
+            found.steps.len() + 1,
+            found.bottleneck
+        );
+    }
     if found.players == 0 {
         let why = cause(figures);
         return format!("No number of players that was tried meets the goal ({goal}): {why}.");
@@ -145,6 +160,18 @@ fn write_all(
     }
     let stalls: u32 = figures.stalls.iter().map(|(count, _)| count).sum();
     writeln!(out, "stalls      {stalls}, seen by {} players", figures.stalls.len())?;
+    let requests = &figures.requests;
+    if !requests.is_empty() {
+        writeln!(
+            out,
+            "requests    {} lists, {} files, {} failed, {} late, {} missed",
+            grouped(requests.lists as usize),
+            grouped(requests.files as usize),
+            grouped(requests.failed as usize),
+            grouped(requests.late as usize),
+            grouped(requests.missed as usize)
+        )?;
+    }
     let faults: Vec<String> = figures
         .findings
         .faults()

@@ -2,15 +2,28 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
+/// What a stream is packed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Container {
+    /// FLV.
+    Flv,
+    /// MPEG-TS.
+    Ts,
+    /// MP4 in fragments.
+    Mp4,
+}
+
 /// How a stream is played.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Door {
     /// RTMP.
     Rtmp,
-    /// FLV as the body of an answer over HTTP.
-    HttpFlv,
-    /// FLV in messages of a WebSocket.
-    WebSocketFlv,
+    /// The body of an answer over HTTP.
+    Http(Container),
+    /// Messages of a WebSocket.
+    WebSocket(Container),
+    /// Playlists of HLS, and what they list.
+    Hls,
 }
 
 impl Door {
@@ -18,11 +31,22 @@ impl Door {
     pub fn scheme(self) -> &'static str {
         match self {
             Self::Rtmp => "rtmp",
-            Self::HttpFlv => "http",
-            Self::WebSocketFlv => "ws",
+            Self::Http(_) | Self::Hls => "http",
+            Self::WebSocket(_) => "ws",
         }
     }
+
+    /// Whether requests of HTTP are sent to it.
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Http(_) | Self::Hls)
+    }
 }
+
+/// Ends of paths that say what is played; FLV where the path says nothing.
+const EXTENSIONS: [(&str, Container); 3] =
+    [(".flv", Container::Flv), (".ts", Container::Ts), (".mp4", Container::Mp4)];
+/// The end of an HLS playlist's path.
+const PLAYLIST: &str = ".m3u8";
 
 /// One URL, taken apart and resolved.
 #[derive(Clone, PartialEq, Debug)]
@@ -69,8 +93,12 @@ impl Target {
         };
         let (door, port) = match scheme {
             "rtmp" => (Door::Rtmp, 1935),
-            "http" => (Door::HttpFlv, 80),
-            "ws" => (Door::WebSocketFlv, 80),
+            "http" if name_of(path).ends_with(PLAYLIST) => (Door::Hls, 80),
+            "http" => (Door::Http(container_of(path)), 80),
+            "ws" if name_of(path).ends_with(PLAYLIST) => {
+                return Err(form("HLS is played over http://"));
+            }
+            "ws" => (Door::WebSocket(container_of(path)), 80),
             "rtmps" | "https" | "wss" => return Err(TargetError::Tls(url.to_owned())),
             _ => return Err(form("the schemes are rtmp://, http:// and ws://")),
         };
@@ -108,14 +136,25 @@ impl Target {
     /// Where the stream that is played here is published, by the habit of this field: on RTMP's own
     /// port, under the same name.
     pub fn publishing_url(&self) -> String {
-        let path = self.path.split('?').next().unwrap_or_default();
-        let name = path.strip_suffix(".flv").unwrap_or(path);
+        let path = name_of(&self.path);
+        let mut endings = EXTENSIONS.iter().map(|(end, _)| *end).chain([PLAYLIST]);
+        let name = endings.find_map(|end| path.strip_suffix(end)).unwrap_or(path);
         match (self.door, self.address) {
             (Door::Rtmp, _) => format!("rtmp://{}{}", self.authority, self.path),
             (_, SocketAddr::V4(address)) => format!("rtmp://{}:1935{name}", address.ip()),
             (_, SocketAddr::V6(address)) => format!("rtmp://[{}]:1935{name}", address.ip()),
         }
     }
+}
+
+/// A path without its query.
+fn name_of(path: &str) -> &str {
+    path.split('?').next().unwrap_or_default()
+}
+
+fn container_of(path: &str) -> Container {
+    let found = EXTENSIONS.iter().find(|(end, _)| name_of(path).ends_with(end));
+    found.map_or(Container::Flv, |(_, container)| *container)
 }
 
 fn resolve(authority: &str, port: u16) -> std::io::Result<SocketAddr> {
@@ -148,7 +187,7 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let target = Target::parse("http://127.0.0.1:8080/live/s{i}.flv?k=v", false).unwrap();
-        assert_eq!(target.door, Door::HttpFlv);
+        assert_eq!(target.door, Door::Http(Container::Flv));
         assert_eq!(target.path_of(7), "/live/s7.flv?k=v");
         assert!(target.names_streams());
         assert_eq!(target.publishing_url(), "rtmp://127.0.0.1:1935/live/s{i}");
@@ -156,8 +195,18 @@ mod tests {
         assert_eq!(target.address.port(), 1935);
         assert_eq!(target.publishing_url(), "rtmp://127.0.0.1/live/a");
         let target = Target::parse("ws://[::1]/a.flv", false).unwrap();
-        assert_eq!((target.door, target.address.port()), (Door::WebSocketFlv, 80));
+        assert_eq!((target.door, target.address.port()), (Door::WebSocket(Container::Flv), 80));
         assert_eq!(target.publishing_url(), "rtmp://[::1]:1935/a");
+        for (url, door) in [
+            ("http://127.0.0.1/live/a.ts", Door::Http(Container::Ts)),
+            ("ws://127.0.0.1/live/a.mp4?x=.ts", Door::WebSocket(Container::Mp4)),
+            ("http://127.0.0.1/live/a.m3u8?format=ts", Door::Hls),
+            ("http://127.0.0.1/live/a", Door::Http(Container::Flv)),
+        ] {
+            let target = Target::parse(url, false).unwrap();
+            assert_eq!(target.door, door);
+            assert_eq!(target.publishing_url(), "rtmp://127.0.0.1:1935/live/a");
+        }
     }
 
     #[test]
@@ -167,6 +216,7 @@ mod tests {
             ("ftp://127.0.0.1/a", "rtmp://"),
             ("https://127.0.0.1/a.flv", "TLS"),
             ("http://127.0.0.1:80/a b", "spaces"),
+            ("ws://127.0.0.1:80/a.m3u8", "http://"),
             ("http://127.0.0.1:port/a", "cannot be found"),
             ("http://192.0.2.1/a.flv", "--i-own-this-host"),
         ] {

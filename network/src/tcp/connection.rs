@@ -54,6 +54,8 @@ pub struct Connection {
     /// What the kernel held back for the peer when it was last asked.
     pub(super) unsent_seen: Option<u32>,
     pub(super) received: u64,
+    /// Bytes still to be thrown away.
+    pub(super) discard_left: u64,
     pub(super) sent: u64,
 }
 
@@ -126,6 +128,7 @@ impl Connection {
             last_progress: now,
             unsent_seen: None,
             received: 0,
+            discard_left: 0,
             sent: 0,
         }
     }
@@ -460,7 +463,18 @@ impl Connection {
         if self.is_tls() || self.peer.is_none() || self.wake_at(at_least).is_err() {
             return false;
         }
-        self.flags.discards = true;
+        (self.flags.discards, self.discard_left) = (true, u64::MAX);
+        true
+    }
+
+    /// As [`Connection::discard_input`], for so many bytes that come next: those behind them are received
+    /// as ever. For receivers that read heads and not bodies. The present call has to consume all it is
+    /// shown.
+    pub fn discard_next(&mut self, bytes: u64) -> bool {
+        if self.is_tls() || self.peer.is_none() || bytes == 0 {
+            return false;
+        }
+        (self.flags.discards, self.discard_left) = (true, bytes);
         true
     }
 

@@ -195,13 +195,19 @@ impl TcpSource {
     fn discard(&mut self, el: &mut EventLoop) {
         let conn = &mut self.conn;
         conn.flags.unread = false;
-        match sys::discard(conn.fd.as_fd()) {
+        let most = conn.discard_left;
+        match sys::discard(conn.fd.as_fd(), most) {
             Ok(0) => self.end_of_file(),
             Ok(n) => {
                 conn.received += n as u64;
                 conn.last_received = el.now();
-                // One call takes all there is; before an end that was announced comes one more.
-                conn.flags.unread = conn.flags.read_closed;
+                if most != u64::MAX {
+                    conn.discard_left = most.saturating_sub(n as u64);
+                    conn.flags.discards = conn.discard_left > 0;
+                }
+                // One call takes all there is, up to the last that is to be thrown away; before an end
+                // that was announced comes one more.
+                conn.flags.unread = conn.flags.read_closed || !conn.flags.discards;
                 if self.takes_input() {
                     self.conn.lend_queue(&mut el.spares);
                     self.handler.discarded(&mut self.conn, el, n);

@@ -149,7 +149,7 @@ impl Packetizer {
     /// Without tracks.
     #[must_use]
     pub fn new() -> Self {
-        Self { pat: psi::pat(PMT_PID), ..Self::default() }
+        Self::default()
     }
 
     /// Says what the tracks are from here on: the codec and the configuration record of each, empty where
@@ -176,6 +176,7 @@ impl Packetizer {
             if !self.pmt.is_empty() {
                 self.version = (self.version + 1) & 31;
             }
+            self.pat = psi::pat(PMT_PID);
             self.pmt = psi::pmt(self.version, self.pcr_pid(), &streams);
             self.streams = streams;
             self.tables_due = true;

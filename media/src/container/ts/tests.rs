@@ -196,3 +196,19 @@ fn broken_payloads_append_nothing() {
     }
     assert_eq!((out.len(), packetizer.gathered()), (0, 0));
 }
+
+#[test]
+fn a_packetizer_by_default_is_a_new_one() {
+    let written = |mut packetizer: Packetizer| {
+        packetizer.configure(Some((Codec::Avc, AVC)), None).unwrap();
+        let mut out = Vec::new();
+        let picture = frame(Codec::Avc, FrameKind::Key, Time(0), 100);
+        packetizer.append(&picture, true, &mut out).unwrap();
+        out
+    };
+    let mut demuxer = Demuxer::new();
+    demuxer.receive(&written(Packetizer::default())).unwrap();
+    demuxer.end();
+    assert!(demuxer.next_frame().unwrap().is_some(), "its tables lead to its pictures");
+    assert_eq!(written(Packetizer::default()), written(Packetizer::new()));
+}

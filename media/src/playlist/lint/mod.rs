@@ -1,7 +1,7 @@
 //! A linter for media playlists: it is given what was fetched, one playlist after the other, and says
 //! which rules they broke, each alone and over time.
 
-mod read;
+pub mod read;
 
 use crate::limits;
 use read::{Listed, Playlist, read};

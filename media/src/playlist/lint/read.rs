@@ -1,56 +1,83 @@
-//! A media playlist as the linter sees it.
+//! A media playlist as the linter sees it, and as those who follow one do.
 
 use crate::limits;
 use std::str::FromStr;
 
 /// What a playlist says, tag by tag.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Playlist {
+pub struct Playlist {
+    /// Its `EXT-X-VERSION`, 0 without one.
     pub version: u32,
+    /// Its target duration in microseconds, as all durations here are.
     pub target: i64,
+    /// The number of its first segment, those that are skipped included.
     pub sequence: u64,
+    /// How many discontinuities came before it.
     pub discontinuity_sequence: u64,
+    /// Whether each segment begins with a keyframe.
     pub independent: bool,
+    /// What the server can do.
     pub control: Option<Control>,
+    /// How long the longest part may be.
     pub part_target: Option<i64>,
+    /// Segments that a delta update leaves out.
     pub skipped: usize,
+    /// The complete segments that are listed.
     pub segments: Vec<Listed>,
     /// What follows the last complete segment.
     pub open: Listed,
+    /// The part that comes next.
     pub hint: Option<String>,
+    /// Whether nothing comes any more.
     pub ended: bool,
 }
 
 /// `EXT-X-SERVER-CONTROL`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Control {
+pub struct Control {
+    /// Requests may wait for what comes next.
     pub blocks: bool,
+    /// What is older may be left out.
     pub skip_until: Option<i64>,
+    /// How far players stay behind the end.
     pub hold_back: Option<i64>,
+    /// The same of players that take parts.
     pub part_hold_back: Option<i64>,
 }
 
 /// A segment with its tags.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Listed {
+pub struct Listed {
+    /// Where it is, as the list has it.
     pub uri: String,
+    /// How long it is.
     pub duration: i64,
+    /// Its times do not follow those before it.
     pub discontinuity: bool,
     /// The init segment in force, once the whole list is known.
     pub map: Option<String>,
+    /// When it began, in microseconds since 1970.
     pub date: Option<i64>,
+    /// Its parts, as far as they are listed.
     pub parts: Vec<ListedPart>,
 }
 
+/// A part of a segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct ListedPart {
+pub struct ListedPart {
+    /// Where it is, as the list has it.
     pub uri: String,
+    /// How long it is.
     pub duration: i64,
+    /// Whether a player can begin with it.
     pub independent: bool,
 }
 
-/// Reads a playlist, or says what in it can't be read.
-pub(super) fn read(text: &str) -> Result<Playlist, String> {
+/// Reads a playlist.
+///
+/// # Errors
+/// What in it can't be read, in words.
+pub fn read(text: &str) -> Result<Playlist, String> {
     if text.len() > limits::LINT_PLAYLIST {
         return Err("it is longer than playlists are".into());
     }
@@ -150,8 +177,9 @@ fn part(value: &str) -> Option<ListedPart> {
     })
 }
 
-/// The value of an attribute, without its quotes.
-fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
+/// The value of an attribute in a list of them, without its quotes.
+#[must_use]
+pub fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = list;
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=')?;
