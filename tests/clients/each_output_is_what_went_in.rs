@@ -111,6 +111,7 @@ fn go_through(name: &str, args: &str) {
     }
     publisher.finish();
     for (place, output, player) in players {
+        println!("{name}{output}");
         well_ended(player);
         is_same(&format!("{name}{output}"), output, &frames, &notes(place));
     }
