@@ -37,6 +37,13 @@ pub fn made(name: &str, args: &str) -> Vec<Frame> {
     if let Some(first) = frames.iter().find(picture).map(|frame| frame.dts) {
         frames.retain(|frame| frame.kind == FrameKind::Config || frame.dts >= first);
     }
+    // What says by its frames alone what it is has to be there before somebody begins with a picture.
+    let sound = |kind| move |f: &Frame| f.track == Track::Audio && f.kind == kind;
+    if !frames.iter().any(sound(FrameKind::Config))
+        && let Some(at) = frames.iter().position(sound(FrameKind::Key))
+    {
+        frames[..=at].rotate_right(1);
+    }
     frames
 }
 
