@@ -42,7 +42,8 @@ pub fn made(name: &str, args: &str) -> Vec<Frame> {
     if !frames.iter().any(sound(FrameKind::Config))
         && let Some(at) = frames.iter().position(sound(FrameKind::Key))
     {
-        frames[..=at].rotate_right(1);
+        let configs = frames.iter().filter(|frame| frame.kind == FrameKind::Config).count();
+        frames[configs..=at].rotate_right(1);
     }
     frames
 }

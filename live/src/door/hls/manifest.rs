@@ -39,8 +39,7 @@ impl Hls {
         let newest = generations.values().next_back()?;
         // Players never take up a track that a period did not have when they read it first.
         let is_due = |track: &Option<_>, of: &Option<Rc<Segments>>| track.is_some() && of.is_none();
-        let lacks_one =
-            is_due(&newest.video_in_mp4, video) || is_due(&newest.audio_in_mp4, audio);
+        let lacks_one = is_due(&newest.video_in_mp4, video) || is_due(&newest.audio_in_mp4, audio);
         if lacks_one && segments.complete.len() < WAITED_FOR {
             return None;
         }
