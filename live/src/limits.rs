@@ -55,6 +55,9 @@ pub const PENDING: usize = 256 * 1024;
 pub const SEGMENT_EARLY: i64 = 4;
 /// Seconds after 1970 from which segments are numbered, as if there had been one a second ever since.
 pub const NUMBERED_SINCE: u64 = 1_700_000_000;
+/// Discontinuities are numbered as if there had been one in so many seconds since then. hls.js looks
+/// through as many entries as their number says, again and again: it takes seconds at a hundred million.
+pub const DISCONTINUITIES_EVERY: u32 = 3600;
 /// Parts that players of low latency stay behind: three is the least a list may say.
 pub const PARTS_HELD_BACK: i64 = 3;
 /// Parts that players of DASH with low latency stay behind: they ask for whole segments as these grow, and

@@ -131,7 +131,10 @@ impl Stream {
             configs: Arc::default(),
             told: Configs::default(),
             epoch: 0,
-            framed: Arc::new(Configs { generation: first, ..Configs::default() }),
+            framed: Arc::new(Configs {
+                generation: first / limits::DISCONTINUITIES_EVERY,
+                ..Configs::default()
+            }),
             is_anew: true,
             segmenter: Segmenter::new(first, micros(hls.segment), micros(hls.longest_segment)),
             segment: first,

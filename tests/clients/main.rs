@@ -2,10 +2,12 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod by_hand;
 mod support;
 
 mod b_frames_keep_their_order;
 mod each_mix_of_tracks_is_played;
+mod each_output_is_what_went_in;
 mod mp4_is_decoded;
 mod mpeg_ts_is_what_ffmpeg_reads;
 mod queries_are_passed_over;

@@ -20,6 +20,9 @@ use crate::name::StreamName;
 /// Where a client learns what time it is here.
 pub const TIME: &str = "/time";
 
+/// Complete segments of one track after which the other one is taken for silent.
+const WAITED_FOR: usize = 3;
+
 impl Hls {
     /// The manifest, as soon as there is a segment to be listed.
     pub(super) fn manifest_text(&self, name: &StreamName, host: Option<&str>) -> Option<String> {
@@ -34,6 +37,12 @@ impl Hls {
         let media = listing.media(self, segments, &[]);
         let generations = generations(listing, [video, audio]);
         let newest = generations.values().next_back()?;
+        // Players never take up a track that a period did not have when they read it first.
+        let is_due = |track: &Option<_>, of: &Option<Rc<Segments>>| track.is_some() && of.is_none();
+        let lacks_one = is_due(&newest.video_in_mp4, video) || is_due(&newest.audio_in_mp4, audio);
+        if lacks_one && segments.complete.len() < WAITED_FOR {
+            return None;
+        }
         let rate = |of: &Option<Rc<Segments>>| of.as_ref().map(|of| of.bitrate);
         let periods: Vec<Period<'_>> = generations
             .iter()

@@ -194,12 +194,15 @@ impl Hls {
         view.wait(
             until,
             Box::new(move |_, el| {
-                let next = match waits.entry(Start::Key) {
-                    Some(entry) => then(&hls, el, &waits, &entry.configs),
-                    None => Next::Now(Ready::unpublished(&waits.name)),
-                };
-                let now = el.now();
-                held.reply(el, |reply| next.go(&hls, reply, now));
+                // The stream is being written, and what follows opens other logs of it.
+                el.defer(move |el| {
+                    let next = match waits.entry(Start::Key) {
+                        Some(entry) => then(&hls, el, &waits, &entry.configs),
+                        None => Next::Now(Ready::unpublished(&waits.name)),
+                    };
+                    let now = el.now();
+                    held.reply(el, |reply| next.go(&hls, reply, now));
+                });
             }),
         );
         answered

@@ -113,7 +113,6 @@ impl Counters {
 pub struct Packetizer {
     pictures: Option<Pictures>,
     sound: Option<Sound>,
-    pat: Vec<u8>,
     pmt: Vec<u8>,
     streams: Vec<Stream<Vec<u8>>>,
     version: u8,
@@ -381,7 +380,7 @@ impl Packetizer {
     }
 
     fn write_tables(&mut self, out: &mut Vec<u8>) {
-        packet::section(PAT_PID, &mut self.counters.pat, &self.pat, out);
+        packet::section(PAT_PID, &mut self.counters.pat, &psi::pat(PMT_PID), out);
         packet::section(PMT_PID, &mut self.counters.pmt, &self.pmt, out);
         self.tables_due = false;
     }
