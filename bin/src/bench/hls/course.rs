@@ -282,7 +282,7 @@ mod tests {
              #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5\n\
              #EXT-X-MAP:URI=\"init\"\n"
         );
-        let mut parts = |text: &mut String, number: u64, count: usize| {
+        let parts = |text: &mut String, number: u64, count: usize| {
             for part in 0..count {
                 let key = if part == 0 { ",INDEPENDENT=YES" } else { "" };
                 *text += &format!("#EXT-X-PART:DURATION=0.5,URI=\"{number}.{part}\"{key}\n");

@@ -175,7 +175,6 @@ impl Packetizer {
             if !self.pmt.is_empty() {
                 self.version = (self.version + 1) & 31;
             }
-            self.pat = psi::pat(PMT_PID);
             self.pmt = psi::pmt(self.version, self.pcr_pid(), &streams);
             self.streams = streams;
             self.tables_due = true;
