@@ -4,6 +4,7 @@
 
 mod bench;
 mod config;
+mod console;
 mod kernel;
 mod log;
 mod plan;

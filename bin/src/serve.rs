@@ -19,6 +19,7 @@ use network::{
 };
 
 use crate::config::{self, Config};
+use crate::console;
 use crate::status::Status;
 
 /// Options of `weir serve`; what is given here holds, whatever the config file says.
@@ -82,6 +83,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let limiter = limiter(&config, open_files);
     let mut doors = bind(&config, &settings, count, &limiter, tls.as_ref())?;
     let urls = urls(&doors);
+    let rtmp = rtmp_port(&doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
     let loops = Loops::default();
@@ -102,7 +104,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     on_each(&threads, || {
         let (status, about, tls) = (Arc::clone(&status), Arc::clone(&about), tls.clone());
         let here: Vec<Door> = doors.iter_mut().filter_map(|bounds| bounds.pop()).collect();
-        move |el| open(el, here, &status, about, tls)
+        move |el| open(el, here, &status, about, rtmp, tls)
     })?;
     if args.demo {
         on_each(&threads, || publish_demo)?;
@@ -254,6 +256,7 @@ fn urls(doors: &[Vec<Door>]) -> Vec<String> {
     if let Some(http) = at(Speaks::Http, false) {
         lines.push(format!("play        http://{http}/live/NAME.flv, or ws:// with the same path"));
         lines.push(format!("look at     http://{http}/"));
+        lines.push(format!("operate at  http://{http}/console"));
     }
     for (name, speaks) in [("rtmps", Speaks::Rtmp), ("https", Speaks::Http)] {
         if let Some(address) = at(speaks, true) {
@@ -261,6 +264,16 @@ fn urls(doors: &[Vec<Door>]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The port that publishers are told.
+fn rtmp_port(doors: &[Vec<Door>]) -> Option<u16> {
+    let door = doors.iter().flatten().find(|door| door.speaks == Speaks::Rtmp && !door.is_tls)?;
+    match door.bound.endpoint() {
+        Endpoint::Ip(address) => Some(address.port()),
+        Endpoint::Name(_, port) => Some(*port),
+        Endpoint::Unix(_) => None,
+    }
 }
 
 /// Runs a task on each loop and waits until all have done theirs.
@@ -288,11 +301,12 @@ fn open(
     doors: Vec<Door>,
     status: &Arc<Status>,
     about: Arc<About>,
+    rtmp: Option<u16>,
     tls: Option<TlsServer>,
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
     let api = Api::start(el, &hub, about);
-    let server = routes(&hub, &api, Arc::clone(status))?;
+    let server = routes(&hub, &api, Arc::clone(status), rtmp)?;
     for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
@@ -305,12 +319,18 @@ fn open(
     Ok(())
 }
 
-fn routes(hub: &Rc<Hub>, api: &Rc<Api>, status: Arc<Status>) -> Result<Rc<Server>, RouteError> {
+fn routes(
+    hub: &Rc<Hub>,
+    api: &Rc<Api>,
+    status: Arc<Status>,
+    rtmp: Option<u16>,
+) -> Result<Rc<Server>, RouteError> {
     let server = Server::builder().on_failure(api::failure).route(
         Method::Get,
         "/",
         move |_, reply, _| reply.text(&status.text()),
     )?;
+    let server = console::routes(server, rtmp)?;
     Ok(door::http::routes(api.routes(server)?, hub)?.build())
 }
 
