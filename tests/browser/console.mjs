@@ -186,10 +186,10 @@ const ways = {
     say('begun');
   },
 
-  /// A server with the token "right".
+  /// A server with the token "right-and-long-enough".
   async token() {
     await page.goto(url);
-    for (const [given, why] of [['wrong', 'needs a token'], ['right', 'the token is wrong']]) {
+    for (const [given, why] of [['wrong', 'needs a token'], ['right-and-long-enough', 'the token is wrong']]) {
       await until(page.locator('#ask-why'), why);
       await page.locator('#token').fill(given);
       await page.keyboard.press('Enter');
@@ -198,7 +198,7 @@ const ways = {
     await until(page.locator('#listening'), /^listening/);
     await until(page.locator('#events'), 'is published');
     hold(await page.locator('#ask').isHidden(), 'it does not ask again');
-    hold(!page.url().includes('right'), 'the token is in no address');
+    hold(!page.url().includes('right-and'), 'the token is in no address');
     await page.reload();
     await until(row('live/demo'), 'demo');
     say('known');

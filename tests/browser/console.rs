@@ -86,7 +86,7 @@ fn the_console_says_how_to_begin() {
 #[test]
 fn the_console_asks_for_the_token_once() {
     let _alone = browser_to_itself();
-    let server = Server::start("[api]\ntoken = \"right\"\n", &["--demo"]);
+    let server = Server::start("[api]\ntoken = \"right-and-long-enough\"\n", &["--demo"]);
     let page = console("token", &server);
     let mut said = page.lines_until("known");
     // Browsers complain of each answer that refuses.
