@@ -45,6 +45,8 @@ pub struct Config {
     pub publish: Publish,
     /// `[play]`
     pub play: Play,
+    /// `[hls]`
+    pub hls: Hls,
     /// `[log]`
     pub log: Log,
     /// `[limits]`
@@ -144,6 +146,8 @@ pub struct Publish {
     pub silent_after: Duration,
     /// A publisher silent for this long is closed.
     pub close_silent_after: Duration,
+    /// What the clock of a stream shows where it begins.
+    pub first_time: Duration,
 }
 
 /// What happens to a second publisher of a live name.
@@ -181,6 +185,34 @@ pub enum Gather {
     Adaptive,
     /// Always the whole.
     Fixed,
+}
+
+/// How streams are cut into segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hls {
+    /// What a segment lasts.
+    pub segment: Duration,
+    /// What it lasts at most, where no keyframe comes.
+    pub longest_segment: Duration,
+    /// What a part lasts.
+    pub part: Duration,
+    /// What a playlist lists.
+    pub window: Duration,
+    /// What segments are where the address does not say it.
+    pub segments: HlsSegments,
+    /// Whether parts are listed, and playlists wait for them.
+    pub low_latency: bool,
+    /// A viewer that asked for nothing for this long is gone.
+    pub viewer_leaves_after: Duration,
+}
+
+/// What segments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HlsSegments {
+    /// Fragmented MP4.
+    Mp4,
+    /// MPEG-TS.
+    Ts,
 }
 
 /// What is kept of each stream.
@@ -230,6 +262,7 @@ impl Default for Publish {
             second: SecondPublisher::Refuse,
             silent_after: Duration::from_secs(5),
             close_silent_after: Duration::from_secs(30),
+            first_time: Duration::ZERO,
         }
     }
 }
@@ -244,6 +277,20 @@ impl Default for Play {
             skip_bytes: 8 << 20,
             close_after: Duration::from_secs(15),
             unsent_in_kernel: 128 << 10,
+        }
+    }
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self {
+            segment: Duration::from_secs(2),
+            longest_segment: Duration::from_secs(10),
+            part: Duration::from_millis(200),
+            window: Duration::from_secs(16),
+            segments: HlsSegments::Mp4,
+            low_latency: true,
+            viewer_leaves_after: Duration::from_secs(20),
         }
     }
 }
@@ -377,6 +424,7 @@ impl Config {
             tls: Tls::read(reader.section("tls")),
             publish: Publish::read(reader.section("publish")),
             play: Play::read(reader.section("play")),
+            hls: Hls::read(reader.section("hls")),
             log: Log::read(reader.section("log")),
             limits: Limits::read(reader.section("limits")),
         };
@@ -444,9 +492,13 @@ impl Config {
             _ => {}
         }
         let Play { latency_budget, skip_after, close_after, skip_bytes, .. } = self.play;
+        let Hls { segment, longest_segment, part, window, .. } = self.hls;
         let below = [
             (("play.latency_budget", latency_budget), ("play.skip_after", skip_after)),
             (("play.skip_after", skip_after), ("play.close_after", close_after)),
+            (("hls.part", part), ("hls.segment", segment)),
+            (("hls.segment", segment), ("hls.longest_segment", longest_segment)),
+            (("hls.segment", segment), ("hls.window", window)),
         ];
         for ((key, value), (other, more)) in below {
             if value >= more {
@@ -597,6 +649,7 @@ impl Publish {
                 day,
                 default.close_silent_after,
             ),
+            first_time: section.duration("first_time", seconds(0..=8_640_000), default.first_time),
         }
     }
 }
@@ -623,6 +676,34 @@ impl Play {
             skip_bytes: section.size("skip_bytes", 64 << 10..=1 << 30, default.skip_bytes),
             close_after: section.duration("close_after", day, default.close_after),
             unsent_in_kernel: section.size("unsent_in_kernel", kernel, default.unsent_in_kernel),
+        }
+    }
+}
+
+impl Hls {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        const SEGMENTS: [(&str, HlsSegments); 2] =
+            [("mp4", HlsSegments::Mp4), ("ts", HlsSegments::Ts)];
+        let default = Self::default();
+        let segment = milliseconds(500..=30_000);
+        let part = milliseconds(50..=5_000);
+        let leaves = seconds(5..=600);
+        Self {
+            segment: section.duration("segment", segment, default.segment),
+            longest_segment: section.duration(
+                "longest_segment",
+                seconds(2..=60),
+                default.longest_segment,
+            ),
+            part: section.duration("part", part, default.part),
+            window: section.duration("window", seconds(4..=3600), default.window),
+            segments: section.choice("segments", &SEGMENTS, default.segments),
+            low_latency: section.flag("low_latency", default.low_latency),
+            viewer_leaves_after: section.duration(
+                "viewer_leaves_after",
+                leaves,
+                default.viewer_leaves_after,
+            ),
         }
     }
 }

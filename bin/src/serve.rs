@@ -144,7 +144,7 @@ fn configured(args: &Args) -> Result<Config, Box<dyn Error>> {
 }
 
 fn settings_of(config: &Config) -> Settings {
-    let Config { rtmp, http, publish, play, log, limits, .. } = config;
+    let Config { rtmp, http, publish, play, hls, log, limits, .. } = config;
     Settings {
         publish: settings::Publish {
             grace: publish.grace,
@@ -154,6 +154,7 @@ fn settings_of(config: &Config) -> Settings {
             },
             silent_after: publish.silent_after,
             close_silent_after: publish.close_silent_after,
+            first_time: publish.first_time,
         },
         play: settings::Play {
             latency_budget: play.latency_budget,
@@ -166,6 +167,18 @@ fn settings_of(config: &Config) -> Settings {
             skip_bytes: play.skip_bytes as u64,
             close_after: play.close_after,
             unsent_in_kernel: u32::try_from(play.unsent_in_kernel).unwrap_or(u32::MAX),
+        },
+        hls: settings::Hls {
+            segment: hls.segment,
+            longest_segment: hls.longest_segment,
+            part: hls.part,
+            window: hls.window,
+            segments: match hls.segments {
+                config::HlsSegments::Mp4 => settings::Segments::Mp4,
+                config::HlsSegments::Ts => settings::Segments::Ts,
+            },
+            low_latency: hls.low_latency,
+            viewer_leaves_after: hls.viewer_leaves_after,
         },
         log_bytes: log.bytes as u64,
         streams: limits.streams,
@@ -306,7 +319,7 @@ fn open(
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
     let api = Api::start(el, &hub, about);
-    let server = routes(&hub, &api, Arc::clone(status), rtmp)?;
+    let server = routes(&hub, &api, Arc::clone(status), rtmp, el)?;
     for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
@@ -324,6 +337,7 @@ fn routes(
     api: &Rc<Api>,
     status: Arc<Status>,
     rtmp: Option<u16>,
+    el: &mut EventLoop,
 ) -> Result<Rc<Server>, RouteError> {
     let server = Server::builder().on_failure(api::failure).route(
         Method::Get,
@@ -331,7 +345,7 @@ fn routes(
         move |_, reply, _| reply.text(&status.text()),
     )?;
     let server = console::routes(server, rtmp)?;
-    Ok(door::http::routes(api.routes(server)?, hub)?.build())
+    Ok(door::http::routes(api.routes(server)?, hub, el)?.build())
 }
 
 /// Publishes the test card, on the loop where it lives.

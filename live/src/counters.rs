@@ -87,6 +87,10 @@ pub enum Reason {
     NameTaken,
     /// There are as many streams as there may be.
     TooManyStreams,
+    /// As many requests wait for a list to grow as may.
+    TooManyHeld,
+    /// The segment or part is not there any more, or never was.
+    NotListed,
     /// The connection did nothing with itself.
     Idle,
     /// The operator had it closed.
@@ -99,7 +103,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them; their places in the table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::PeerLeft,
         Self::ConnectionLost,
         Self::BadProtocol,
@@ -113,6 +117,8 @@ impl Reason {
         Self::TakenOver,
         Self::NameTaken,
         Self::TooManyStreams,
+        Self::TooManyHeld,
+        Self::NotListed,
         Self::Idle,
         Self::Kicked,
         Self::Drained,
@@ -136,6 +142,8 @@ impl Reason {
             Self::TakenOver => "taken_over",
             Self::NameTaken => "name_taken",
             Self::TooManyStreams => "too_many_streams",
+            Self::TooManyHeld => "too_many_held",
+            Self::NotListed => "not_listed",
             Self::Idle => "idle",
             Self::Kicked => "kicked",
             Self::Drained => "drained",
@@ -197,6 +205,10 @@ impl ApiRefusal {
 pub struct Counters {
     /// Those who play.
     pub players: Visitors,
+    /// Those who watch by fetching segments; known on one loop each.
+    pub viewers: Visitors,
+    /// Segments and parts that were sent whole.
+    pub slices: Count,
     /// Those who publish.
     pub publishers: Visitors,
     /// Streams that live here.

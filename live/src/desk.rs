@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -24,6 +25,8 @@ use crate::name::StreamName;
 use crate::player::Account;
 use crate::stream::Stream;
 
+/// How players are called that fetch segments.
+const SEGMENTS: &str = "hls";
 /// Looks around between two rounds of news: one a second.
 const ROUND: u32 = 4;
 
@@ -62,6 +65,16 @@ impl Hub {
         self.list(el, &stream);
     }
 
+    /// Somebody has begun to fetch segments.
+    pub(crate) fn watches(&self, id: &str, stream: &StreamName, peer: Option<SocketAddr>) {
+        self.enter_from("play", id, SEGMENTS, stream, (None, peer), Role::Requests);
+    }
+
+    /// And does so no more.
+    pub(crate) fn stopped_watching(&self, id: &str) {
+        self.left("stop", id, Reason::PeerLeft, 0, &[]);
+    }
+
     fn enter(
         &self,
         kind: &'static str,
@@ -71,9 +84,21 @@ impl Hub {
         conn: Option<&Connection>,
         role: Role,
     ) {
+        let from = (conn, conn.and_then(Connection::peer));
+        self.enter_from(kind, id, protocol, stream, from, role);
+    }
+
+    fn enter_from(
+        &self,
+        kind: &'static str,
+        id: &str,
+        protocol: &'static str,
+        stream: &StreamName,
+        (conn, peer): (Option<&Connection>, Option<SocketAddr>),
+        role: Role,
+    ) {
         // Ids are this hub's own, or another one's.
         let Ok(id) = id.parse::<ClientId>() else { return };
-        let peer = conn.and_then(Connection::peer);
         let before = conn.map_or(0, |conn| match role {
             Role::Publisher => conn.received(),
             _ => conn.sent(),

@@ -28,12 +28,13 @@ use crate::flush::Flusher;
 use crate::format::Format;
 use crate::limits;
 use crate::log::view::View;
-use crate::log::writer::{Bounds, Reader};
+use crate::log::writer::Reader;
 use crate::log::{Growth, Hold, Opened};
 use crate::name::StreamName;
 use crate::pace::Pace;
 use crate::settings::{Second, Settings};
 use crate::stream::Stream;
+use crate::viewers::Viewers;
 
 thread_local! {
     static HERE: RefCell<Option<Rc<Hub>>> = const { RefCell::new(None) };
@@ -69,6 +70,8 @@ pub struct Hub {
     views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
     pace: Pace,
     pub(crate) flusher: Flusher,
+    /// Who watches by fetching segments.
+    pub viewers: Viewers,
     numbers: Cell<u64>,
     is_draining: Cell<bool>,
     /// Who is here.
@@ -133,6 +136,7 @@ impl Hub {
             counters,
             streams: RefCell::default(),
             views: RefCell::default(),
+            viewers: Viewers::default(),
             numbers: Cell::new(0),
             is_draining: Cell::new(false),
             clients: Clients::default(),
@@ -244,6 +248,12 @@ impl Hub {
         name.spread() % self.loops.all().len().max(1)
     }
 
+    /// The loop that something belongs to which is not bound to any, by a number of its own.
+    pub fn place_of(&self, key: u64) -> usize {
+        let loops = u64::try_from(self.loops.all().len()).unwrap_or(1).max(1);
+        usize::try_from(key % loops).unwrap_or(0)
+    }
+
     /// Whether it is this one.
     pub fn is_home_of(&self, name: &StreamName) -> bool {
         self.home_of(name) == self.place
@@ -252,12 +262,9 @@ impl Hub {
     fn stream(&self, name: &StreamName, now: Instant) -> Rc<RefCell<Stream>> {
         let mut streams = self.streams.borrow_mut();
         let make = || {
-            let play = &self.settings.play;
-            let span = i64::try_from(play.close_after.as_micros()).unwrap_or(i64::MAX);
-            let bounds = Bounds { bytes: self.settings.log_bytes, span };
             self.counters.streams.join();
-            let counters = Arc::clone(&self.counters);
-            Rc::new(RefCell::new(Stream::new(name.clone(), bounds, counters, now)))
+            let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
+            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, now)))
         };
         Rc::clone(streams.entry(name.clone()).or_insert_with(make))
     }
@@ -452,9 +459,7 @@ impl Hub {
         if let Some(view) = self.find_view(name, format).filter(|view| !view.has_ended()) {
             return view;
         }
-        let play = &self.settings.play;
-        let view = View::new(name.clone(), format, play.skip_after, play.skip_bytes, el.now());
-        let view = Rc::new(view);
+        let view = Rc::new(View::new(name.clone(), format, &self.settings, el.now()));
         self.views.borrow_mut().insert((name.clone(), format), Rc::clone(&view));
         let hold: Arc<Hold> = Arc::clone(&view.hold);
         let (name, place) = (name.clone(), self.place);
@@ -480,7 +485,8 @@ impl Hub {
         view
     }
 
-    fn find_view(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
+    /// The view of a log, if this loop has one.
+    pub fn find_view(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
         self.views.borrow().get(&(name.clone(), format)).cloned()
     }
 
@@ -508,6 +514,8 @@ impl Hub {
         view.grow(growth);
         if view.has_waiting() {
             self.wake_waiting(el, &view);
+        } else if let Some(watch) = view.watcher() {
+            watch(self, el);
         }
         self.flusher.grown(el, &view);
     }
@@ -521,6 +529,9 @@ impl Hub {
 
     /// Calls those who wait where it is worth looking, and all players where the stream is over.
     fn wake_waiting(self: &Rc<Self>, el: &mut EventLoop, view: &Rc<View>) {
+        if let Some(watch) = view.watcher() {
+            watch(self, el);
+        }
         for wake in view.take_waiting(el.now()) {
             wake(self, el);
         }
@@ -533,6 +544,7 @@ impl Hub {
         self.look_after_streams(el);
         self.tend_desk(el);
         let now = el.now();
+        self.viewers.look_around(self, now);
         let views: Vec<Rc<View>> = self.views.borrow().values().cloned().collect();
         for view in views {
             if view.has_waiting() {
@@ -639,6 +651,7 @@ impl Ticket {
         if !stream.is_published_by(self.number) {
             return;
         }
+        stream.flush();
         if let Err(error) = self.hub.commit(el, &mut stream) {
             tracing::error!(stream = %stream.name, %error, "the last frames are lost");
         }

@@ -10,6 +10,8 @@
 //! | [`name`] | what a stream may be called, at every door | |
 //! | [`timeline`] | one clock for a stream, whatever its publishers' clocks do | know a wall clock |
 //! | [`format`](mod@format) | the forms a stream has, framing included | differ between players |
+//! | [`pack`] | frames to packets, in each container | |
+//! | [`segment`] | where segments begin, the same in every format | look into frames |
 //! | [`log`] | bytes of a stream in memory, written once, read by many loops | queue per player |
 //! | [`meter`], [`audience`] | what a publisher sends; who plays a stream on all loops | |
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
@@ -17,6 +19,7 @@
 //! | [`json`] | JSON, written as it comes | build a tree |
 //! | [`clients`] | who is here | do anything per frame |
 //! | [`directory`], [`events`] | the streams of all loops; what happens, for who listens | wait |
+//! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
 //! | [`desk`] | who comes and goes, noted and told to all loops | |
 //! | [`pace`] | how long frames wait for others, so that the loop can keep up | |
@@ -55,10 +58,13 @@ pub mod log;
 pub mod meter;
 pub mod name;
 pub mod pace;
+pub mod pack;
 pub mod player;
+pub mod segment;
 pub mod settings;
 pub mod stream;
 pub mod timeline;
+pub mod viewers;
 
 pub use counters::{Counters, Reason};
 pub use hub::{Hub, Loops};

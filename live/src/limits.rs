@@ -48,6 +48,28 @@ pub const READ_AT: u32 = 64 * 1024;
 /// Bytes that are not kept back any longer, whoever reads.
 pub const PENDING: usize = 256 * 1024;
 
+// ---- segments ----
+
+/// A keyframe ends a segment that lacks no more than one in so many of its wanted length: encoders'
+/// keyframes are rarely exactly as far apart as they were told.
+pub const SEGMENT_EARLY: i64 = 4;
+/// Seconds after 1970 from which segments are numbered, as if there had been one a second ever since.
+pub const NUMBERED_SINCE: u64 = 1_700_000_000;
+/// Parts that players of low latency stay behind: three is the least a list may say.
+pub const PARTS_HELD_BACK: i64 = 3;
+/// Parts that players of DASH with low latency stay behind: they ask for whole segments as these grow, and
+/// notice late when one begins.
+pub const PARTS_BEHIND: i64 = 8;
+/// Requests that wait on one loop for a list to grow; each has a connection and some hundred bytes.
+pub const HELD: usize = 32 * 1024;
+/// How long one waits at most, below what the HTTP server allows.
+pub const HELD_FOR: Duration = Duration::from_secs(50);
+/// Viewers of lists that one loop tells apart.
+pub const VIEWERS: usize = 200_000;
+/// A chunk may be longer than a part is wanted by one in so many, since times are rounded and pictures
+/// do not come in round numbers: 24 pictures a second make parts of 5, not of 4.
+pub const PART_JITTER: i64 = 20;
+
 // ---- flush ----
 
 /// How long a loop writes to players before it looks for new events: what a player that joins waits at
@@ -90,7 +112,8 @@ pub const ROWS: usize = 10_000;
 pub const ROWS_DEFAULT: usize = 1000;
 /// Bytes of an answer that are copied to its connection in one turn.
 pub const ANSWER_PIECE: usize = 64 * 1024;
-/// Lists that are gathered for one loop at a time; each may hold some megabytes.
+/// Long answers of one loop at a time, from their question to their last byte; each may hold some
+/// megabytes.
 pub const GATHERINGS: usize = 32;
 /// A list that is not complete by then never will be: a loop has ended.
 pub const GATHERED_WITHIN: Duration = Duration::from_secs(20);

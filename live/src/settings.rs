@@ -9,6 +9,8 @@ pub struct Settings {
     pub publish: Publish,
     /// What players may expect.
     pub play: Play,
+    /// How streams are cut into segments.
+    pub hls: Hls,
     /// Most memory of one stream in one format.
     pub log_bytes: u64,
     /// Most streams at a time.
@@ -30,6 +32,8 @@ pub struct Publish {
     pub silent_after: Duration,
     /// And after so long it is closed.
     pub close_silent_after: Duration,
+    /// What the clock of a new stream shows where it begins.
+    pub first_time: Duration,
 }
 
 /// What becomes of a second publisher of a live name.
@@ -60,6 +64,34 @@ pub struct Play {
     pub unsent_in_kernel: u32,
 }
 
+/// How streams are cut into segments, for HLS and DASH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hls {
+    /// What a segment lasts, from a keyframe to another.
+    pub segment: Duration,
+    /// What it lasts at most, where no keyframe comes.
+    pub longest_segment: Duration,
+    /// What a part of a segment lasts, for low latency.
+    pub part: Duration,
+    /// What a playlist lists.
+    pub window: Duration,
+    /// What a master playlist names where its address does not say it.
+    pub segments: Segments,
+    /// Parts are listed, and playlists wait for them.
+    pub low_latency: bool,
+    /// A viewer that asked for nothing for so long is gone.
+    pub viewer_leaves_after: Duration,
+}
+
+/// What segments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segments {
+    /// Fragments of MP4, pictures and sound apart.
+    Mp4,
+    /// Pieces of a transport stream, for old devices.
+    Ts,
+}
+
 /// How the latency budget is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gather {
@@ -74,6 +106,7 @@ impl Default for Settings {
         Self {
             publish: Publish::default(),
             play: Play::default(),
+            hls: Hls::default(),
             log_bytes: 32 * 1024 * 1024,
             streams: 10_000,
             cors: "*".to_owned(),
@@ -89,6 +122,21 @@ impl Default for Publish {
             second: Second::Refuse,
             silent_after: Duration::from_secs(5),
             close_silent_after: Duration::from_secs(30),
+            first_time: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self {
+            segment: Duration::from_secs(2),
+            longest_segment: Duration::from_secs(10),
+            part: Duration::from_millis(200),
+            window: Duration::from_secs(16),
+            segments: Segments::Mp4,
+            low_latency: true,
+            viewer_leaves_after: Duration::from_secs(20),
         }
     }
 }

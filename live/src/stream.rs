@@ -2,26 +2,31 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use media::codec::nal::Contents;
 use media::codec::{CodecError, Info, avc, hevc};
 use media::container::flv::packetizer::{self, TooLong};
 use media::container::flv::{self, TagError};
+use media::container::mp4::{Description, DescriptionError};
 use media::{Codec, Frame, FrameKind, Time, Track};
 use network::{SourceId, Timer};
 use thiserror::Error;
 
 use crate::audience::{Audience, Origin};
 use crate::counters::Counters;
-use crate::format::{Configs, Format, is_entry};
+use crate::format::{Configs, Format, Infos, is_entry};
 use crate::limits;
+use crate::log::index::Packet;
 use crate::log::writer::{Bounds, Reader, Writer};
-use crate::log::{Growth, Opened};
+use crate::log::{About, Growth, Opened};
 use crate::meter::Meter;
 use crate::name::StreamName;
 use crate::pace::Pace;
+use crate::pack::Placed;
+use crate::segment::Segmenter;
+use crate::settings::Settings;
 use crate::timeline::Timeline;
 
 /// Media that ends its publisher.
@@ -63,6 +68,14 @@ pub struct Stream {
     /// What players were last told in band, publishers before included.
     told: Configs,
     epoch: u32,
+    /// The configurations of the last frame.
+    framed: Arc<Configs>,
+    /// The next frame is the first of its publisher.
+    is_anew: bool,
+    segmenter: Segmenter,
+    segment: u32,
+    /// When it began, in milliseconds since 1970: tells its lives apart.
+    run: u64,
     /// Bytes of the lengths before NAL units.
     nal_length_size: u8,
     infos: Infos,
@@ -73,9 +86,9 @@ pub struct Stream {
     has_picture: bool,
     /// Runs until they are written again.
     pub(crate) hold: Option<(Timer, Instant)>,
-    bounds: Bounds,
-    /// By [`Format`]. The first is always there once somebody has published.
-    logs: [Option<Writer>; Format::ALL.len()],
+    settings: Arc<Settings>,
+    /// By [`Format::place`]. The base is always there once somebody has published.
+    logs: [Option<Box<Writer>>; Format::PLACES],
     /// Loops that want to read as soon as there is something.
     asked: Vec<(Format, Reader)>,
     counters: Arc<Counters>,
@@ -89,39 +102,47 @@ pub struct Stream {
     pub(crate) audience: Audience,
 }
 
-/// What the tracks are, as far as it is known.
-#[derive(Clone, Debug, Default)]
-pub struct Infos {
-    /// The pictures.
-    pub video: Option<(Codec, Info)>,
-    /// The sound.
-    pub audio: Option<(Codec, Info)>,
-}
-
 /// What readers of one format are to be told.
 pub type News = (Format, Growth);
 
 impl Stream {
     /// A stream that nobody publishes yet.
-    pub fn new(name: StreamName, bounds: Bounds, counters: Arc<Counters>, now: Instant) -> Self {
+    pub fn new(
+        name: StreamName,
+        settings: Arc<Settings>,
+        counters: Arc<Counters>,
+        now: Instant,
+    ) -> Self {
+        let hls = &settings.hls;
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since_1970 = since_1970.unwrap_or_default();
+        // Neither segments nor discontinuities are numbered back when a stream begins anew: players
+        // that know its last life take that for a broken list.
+        let first = u32::try_from(since_1970.as_secs().saturating_sub(limits::NUMBERED_SINCE));
+        let first = first.unwrap_or(0);
         Self {
             name,
             publisher: None,
             alone_since: now,
             numbers: 0,
             has_begun: false,
-            timeline: Timeline::default(),
+            timeline: Timeline::from(micros(settings.publish.first_time)),
             born: now,
             configs: Arc::default(),
             told: Configs::default(),
             epoch: 0,
+            framed: Arc::new(Configs { generation: first, ..Configs::default() }),
+            is_anew: true,
+            segmenter: Segmenter::new(first, micros(hls.segment), micros(hls.longest_segment)),
+            segment: first,
+            run: u64::try_from(since_1970.as_millis()).unwrap_or(0),
             nal_length_size: 0,
             infos: Infos::default(),
             waits_for_key: true,
             committed: now,
             has_picture: false,
             hold: None,
-            bounds,
+            settings,
             logs: Default::default(),
             asked: Vec::new(),
             counters,
@@ -150,19 +171,19 @@ impl Stream {
     /// # Errors
     /// The system has no descriptor for a log.
     pub fn set_publisher(&mut self, source: Option<SourceId>, now: Instant) -> io::Result<u64> {
-        let bounds = self.bounds;
-        let base = self.log_mut(Format::Flv);
-        if base.is_none() {
-            *base = Some(Writer::new(Format::Flv, bounds)?);
+        if self.log(Format::BASE).is_none() {
+            let base = Box::new(Writer::new(Format::BASE, self.bounds(Format::BASE))?);
+            self.put_log(Format::BASE, Some(base));
         }
         if self.has_begun {
             self.timeline.change_publisher();
-            self.logs.iter_mut().flatten().for_each(Writer::close_entries);
+            self.logs.iter_mut().flatten().for_each(|log| log.close_entries());
             // What the last one's tracks were says nothing of these.
-            self.set_configs(Configs::default());
             self.infos = Infos::default();
+            self.set_configs(Configs::default());
         }
         self.has_begun = true;
+        self.is_anew = true;
         self.waits_for_key = true;
         (self.frames, self.keyframes) = (0, 0);
         (self.meter, self.origin) = (Meter::default(), None);
@@ -197,7 +218,7 @@ impl Stream {
 
     /// What is kept of it, by format.
     pub fn logs(&self) -> impl Iterator<Item = &Writer> {
-        self.logs.iter().flatten()
+        self.logs.iter().flatten().map(|log| &**log)
     }
 
     /// Frames and keyframes of the present publisher.
@@ -258,7 +279,11 @@ impl Stream {
         self.know_track(&frame);
         self.place(&mut frame, now);
         self.meter.frame(&frame);
-        let entry = is_entry(&frame, self.configs.has_video);
+        let entry = is_entry(&frame, self.configs.has_video());
+        self.describe(&frame, entry);
+        if frame.track != Track::Data {
+            self.segment(&frame, entry);
+        }
         self.append(&frame, entry);
         Ok(())
     }
@@ -300,12 +325,10 @@ impl Stream {
                     _ => 0,
                 };
                 self.infos.video = info;
-                configs.has_video = true;
                 (&mut configs.video, &mut self.told.video)
             }
             Track::Audio => {
                 self.infos.audio = info;
-                configs.has_audio = true;
                 (&mut configs.audio, &mut self.told.audio)
             }
             Track::Data => (&mut configs.metadata, &mut self.told.metadata),
@@ -321,6 +344,12 @@ impl Stream {
         *place = Some(frame.clone());
         *told = Some(frame.clone());
         if !is_known {
+            let description = describe(&frame, Some(&frame.payload), None);
+            match frame.track {
+                Track::Video => configs.video_in_mp4 = description,
+                Track::Audio => configs.audio_in_mp4 = description,
+                Track::Data => {}
+            }
             self.set_configs(configs);
         }
         if !is_told {
@@ -333,12 +362,12 @@ impl Stream {
 
     /// Tracks that send no configuration are known by their frames.
     fn know_track(&mut self, frame: &Frame) {
-        let (known, has) = match frame.track {
-            Track::Video => (&mut self.infos.video, self.configs.has_video),
-            Track::Audio => (&mut self.infos.audio, self.configs.has_audio),
+        let known = match frame.track {
+            Track::Video => &mut self.infos.video,
+            Track::Audio => &mut self.infos.audio,
             Track::Data => return,
         };
-        if has {
+        if known.is_some() {
             return;
         }
         // Where the header says nothing, the codec's name has to do.
@@ -346,15 +375,68 @@ impl Stream {
         *known = Some((frame.codec, info.unwrap_or_else(|_| Info::of(frame.codec))));
         let mut configs = (*self.configs).clone();
         match frame.track {
-            Track::Video => configs.has_video = true,
-            _ => configs.has_audio = true,
+            Track::Video => configs.video_in_mp4 = describe(frame, None, Some(&frame.payload)),
+            _ => configs.audio_in_mp4 = describe(frame, None, Some(&frame.payload)),
         }
         self.set_configs(configs);
     }
 
-    fn set_configs(&mut self, configs: Configs) {
+    /// Codecs whose configuration says too little for MP4 are described by a keyframe.
+    fn describe(&mut self, frame: &Frame, entry: bool) {
+        let is_poor = entry
+            && frame.track == Track::Video
+            && matches!(frame.codec, Codec::Av1 | Codec::Vp9)
+            && self.configs.video_in_mp4.is_none();
+        if !is_poor {
+            return;
+        }
+        let config = self.configs.video.as_ref().map(|config| &config.payload[..]);
+        let Some(description) = describe(frame, config, Some(&frame.payload)) else { return };
+        let mut configs = (*self.configs).clone();
+        configs.video_in_mp4 = Some(description);
+        if let (Ok(seen), Some((_, info))) =
+            (Info::from_frame(frame.codec, &frame.payload), &mut self.infos.video)
+        {
+            info.width = info.width.or(seen.width);
+            info.height = info.height.or(seen.height);
+        }
+        self.set_configs(configs);
+    }
+
+    fn set_configs(&mut self, mut configs: Configs) {
         self.epoch += 1;
+        configs.infos = self.infos.clone();
+        let goes_on = !self.is_anew && configs.is_like(&self.framed);
+        (configs.generation, configs.wall, configs.first) = match goes_on {
+            true => (self.framed.generation, self.framed.wall, self.framed.first),
+            false => (self.framed.generation.wrapping_add(1), self.wall(), None),
+        };
         self.configs = Arc::new(configs);
+    }
+
+    /// What the wall clock showed at the stream's time 0, if what comes now comes in time.
+    fn wall(&self) -> i64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        micros(now).saturating_sub(self.timeline.newest().0)
+    }
+
+    /// Says which segment the frame belongs to.
+    fn segment(&mut self, frame: &Frame, entry: bool) {
+        let placed = self.segmenter.place(frame.dts, entry, self.configs.generation);
+        self.segment = placed.number;
+        if self.configs.first.is_none() {
+            self.epoch += 1;
+            let first = Some((placed.number, frame.dts));
+            self.configs = Arc::new(Configs { first, ..(*self.configs).clone() });
+        }
+        if placed.is_first_cut {
+            tracing::warn!(
+                stream = %self.name, bound = ?self.settings.hls.longest_segment,
+                "no keyframe for so long: segments begin without one, and players join late"
+            );
+        }
+        self.framed = Arc::clone(&self.configs);
+        self.is_anew = false;
     }
 
     fn append(&mut self, frame: &Frame, entry: bool) {
@@ -366,8 +448,10 @@ impl Stream {
             configs.metadata = Some(packetizer::metadata(video, audio));
             self.set_configs(configs);
         }
+        let (epoch, configs, segment) = (self.epoch, &self.configs, self.segment);
+        let placed = Placed { epoch, configs, segment, is_entry: entry };
         for log in self.logs.iter_mut().flatten() {
-            if let Err(TooLong(len)) = log.append(frame, self.epoch, &self.configs, entry) {
+            if let Err(TooLong(len)) = log.append(frame, placed) {
                 self.counters.frames_too_long.add(1);
                 tracing::warn!(stream = %self.name, len, "a frame is too long for players");
             }
@@ -376,7 +460,7 @@ impl Stream {
 
     /// How long what comes waits before anybody can do something with it.
     pub fn pause(&self) -> Duration {
-        let readers = self.logs.iter().flatten().flat_map(Writer::readers);
+        let readers = self.logs.iter().flatten().flat_map(|log| log.readers());
         readers.map(|reader| reader.hold.pause()).min().unwrap_or(limits::UNREAD)
     }
 
@@ -402,7 +486,7 @@ impl Stream {
             now
         } else if !self.is_read() {
             self.committed + pause
-        } else if self.has_picture || !self.configs.has_video {
+        } else if self.has_picture || !self.configs.has_video() {
             pace.next(self.committed, pause, now)
         } else {
             pace.next_with_picture(self.committed, pause, now)
@@ -416,13 +500,19 @@ impl Stream {
     pub fn commit(&mut self, mut tell: impl FnMut(&Self, News)) -> io::Result<()> {
         self.committed = Instant::now();
         self.has_picture = false;
+        let longest = self.segmenter.longest();
         for format in Format::ALL {
             let Some(log) = self.log_mut(format) else { continue };
-            if let Some(growth) = log.commit()? {
+            if let Some(growth) = log.commit(longest)? {
                 tell(self, (format, growth));
             }
         }
         Ok(())
+    }
+
+    /// Nothing comes for now: what formats keep back to be sent with others is to be sent.
+    pub fn flush(&mut self) {
+        self.logs.iter_mut().flatten().for_each(|log| log.flush());
     }
 
     // ---- readers ----
@@ -436,12 +526,16 @@ impl Stream {
             self.asked.push((format, reader));
             return Ok(None);
         }
-        if self.log_mut(format).is_none() {
-            let log = self.convert(format)?;
-            *self.log_mut(format) = Some(log);
+        if self.log(format).is_none() {
+            let log = Box::new(self.convert(format)?);
+            self.put_log(format, Some(log));
         }
-        let is_live = self.publisher.is_some();
-        Ok(self.log_mut(format).as_mut().map(|log| log.open(reader, is_live)))
+        let about = About {
+            is_live: self.publisher.is_some(),
+            run: self.run,
+            longest_segment: self.segmenter.longest(),
+        };
+        Ok(self.log_mut(format).map(|log| log.open(reader, about)))
     }
 
     /// Those who asked before there was something to read.
@@ -452,18 +546,16 @@ impl Stream {
     /// A loop reads no more. A log that nobody reads is not written any further.
     pub fn close_reader(&mut self, format: Format, place: usize) {
         self.asked.retain(|(other, reader)| (*other, reader.place) != (format, place));
-        let log = self.log_mut(format);
-        if let Some(writer) = log {
-            writer.close_reader(place);
-            if writer.readers().is_empty() && format != Format::Flv {
-                *log = None;
-            }
+        let Some(log) = self.log_mut(format) else { return };
+        log.close_reader(place);
+        if log.readers().is_empty() && format != Format::BASE {
+            self.put_log(format, None);
         }
     }
 
     /// Which loops read this format, and where players may begin.
     pub fn readers(&self, format: Format) -> (&[Reader], u64) {
-        match self.logs.get(format as usize).and_then(Option::as_ref) {
+        match self.log(format) {
             Some(log) => (log.readers(), log.entry_from()),
             None => (&[], 0),
         }
@@ -476,8 +568,8 @@ impl Stream {
 
     /// Makes a log from what the first one has since its newest keyframe.
     fn convert(&mut self, format: Format) -> io::Result<Writer> {
-        let mut log = Writer::new(format, self.bounds)?;
-        let Some(base) = self.log_mut(Format::Flv).as_ref() else { return Ok(log) };
+        let mut log = Writer::new(format, self.bounds(format))?;
+        let Some(base) = self.log(Format::BASE) else { return Ok(log) };
         let index = base.index();
         let from = index.newest_entry(base.entry_from()).map_or(index.head(), |entry| entry.at);
         let bytes = base.read(from, index.head())?;
@@ -488,21 +580,65 @@ impl Stream {
             let part = |at: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
             let tag = bytes.get(part(packet.at)..part(end)).unwrap_or_default();
             if let Some(frame) = frame_of(tag, packet.time) {
+                let Packet { epoch, segment, is_entry, .. } = packet;
                 // It had room in a tag, so it has some here.
-                let _ = log.append(&frame, packet.epoch, configs, packet.is_entry);
+                let _ = log.append(&frame, Placed { epoch, configs, segment, is_entry });
             }
         }
-        log.commit()?;
+        log.commit(0)?;
         Ok(log)
     }
 
-    fn log_mut(&mut self, format: Format) -> &mut Option<Writer> {
-        let [flv, chunked, websocket, rtmp] = &mut self.logs;
-        match format {
-            Format::Flv => flv,
-            Format::ChunkedFlv => chunked,
-            Format::WebSocketFlv => websocket,
-            Format::Rtmp => rtmp,
+    /// How much a log keeps.
+    fn bounds(&self, format: Format) -> Bounds {
+        let Settings { play, hls, log_bytes, .. } = &*self.settings;
+        let kept = match format.is_segmented() {
+            // Who was told of a segment is given the time of a whole list to fetch it.
+            true => hls.window.saturating_mul(2).saturating_add(hls.segment),
+            false => limits::KEPT,
+        };
+        let span = play.close_after.max(kept);
+        let (kept, span, part) = (micros(kept), micros(span), micros(hls.part));
+        Bounds { bytes: *log_bytes, span, kept, part }
+    }
+
+    fn log(&self, format: Format) -> Option<&Writer> {
+        self.logs.get(format.place())?.as_deref()
+    }
+
+    fn log_mut(&mut self, format: Format) -> Option<&mut Writer> {
+        self.logs.get_mut(format.place())?.as_deref_mut()
+    }
+
+    fn put_log(&mut self, format: Format, log: Option<Box<Writer>>) {
+        if let Some(place) = self.logs.get_mut(format.place()) {
+            *place = log;
+        }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The track of this frame as MP4 describes it.
+fn describe(
+    frame: &Frame,
+    config: Option<&[u8]>,
+    first: Option<&[u8]>,
+) -> Option<Arc<Description>> {
+    let id = match frame.track {
+        Track::Video => 1,
+        Track::Audio => 2,
+        Track::Data => return None,
+    };
+    match Description::new(id, frame.codec, config, first) {
+        Ok(description) => Some(Arc::new(description)),
+        // Its first keyframe says more.
+        Err(DescriptionError::NoFrame(_)) => None,
+        Err(error) => {
+            tracing::debug!(%error, "a track is not in MP4");
+            None
         }
     }
 }

@@ -41,6 +41,13 @@ struct Clock {
 }
 
 impl Timeline {
+    /// A clock that shows `first` microseconds at the first frame.
+    #[must_use]
+    pub fn from(first: i64) -> Self {
+        let clock = Clock { out: first, ..Clock::default() };
+        Self { audio: clock, video: clock, data: clock, newest: first, ..Self::default() }
+    }
+
     /// The stream's time for a frame of `track` that its publisher dates `dts`, at `wall` microseconds
     /// of a clock that does not jump.
     pub fn place(&mut self, track: Track, dts: Time, wall: i64) -> Time {
@@ -69,7 +76,7 @@ impl Timeline {
                     last.is_none() || dts.0.saturating_add(*offset) >= clock.out - STEP_BACK
                 };
                 clock.offset = shared.filter(fits).unwrap_or_else(|| {
-                    let begin = if begun { newest.saturating_add(STEP_UNKNOWN) } else { 0 };
+                    let begin = if begun { newest.saturating_add(STEP_UNKNOWN) } else { newest };
                     begin.saturating_sub(dts.0)
                 });
                 self.jumps += u64::from(last.is_some());

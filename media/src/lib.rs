@@ -7,8 +7,9 @@
 //! | [`limits`] | every bound, with its reason | |
 //! | [`frame`] | what all codecs, containers and protocols exchange: a [`Frame`] on a [`Track`] | know where it came from |
 //! | [`codec`] | configuration records and headers: size, profile, rate, codec string, is it a keyframe | decode |
-//! | [`container`] | frames to bytes and back: FLV | keep frames |
+//! | [`container`] | frames to bytes and back: FLV, MPEG-TS, MP4 | keep frames |
 //! | [`protocol`] | RTMP sessions, server and client | open a socket, read a clock |
+//! | [`playlist`] | HLS and DASH playlists as text, and a linter | keep segments, wait for them |
 //! | [`testcard`] | a decodable picture and sound out of nothing | look like a camera |
 //!
 //! # The contract of a session
@@ -26,6 +27,7 @@ pub mod codec;
 pub mod container;
 pub mod frame;
 pub mod limits;
+pub mod playlist;
 pub mod protocol;
 pub mod testcard;
 

@@ -62,6 +62,49 @@ pub const FLV_HEADER: usize = 1024;
 /// Extensions (ModEx) of one tag. One kind is defined so far.
 pub const FLV_MOD_EX: usize = 16;
 
+// ---- MP4 ----
+
+/// Payload bytes of one chunk that is made: its sizes have 32 bits, and a chunk of 200 ms has one or two
+/// pictures as long as RTMP's longest message.
+pub const MP4_CHUNK: usize = 64 * 1024 * 1024;
+/// Frames of one chunk that is made, each of which costs some tens of bytes until then. Real ones have 100.
+pub const MP4_CHUNK_FRAMES: usize = 16 * 1024;
+/// Longest `moov` or `moof` that is read, as it is held whole. A `moov` of a stream has 2 KiB.
+pub const MP4_HEADERS: u64 = 1024 * 1024;
+/// Longest sample that is read, as long as RTMP's longest message for the same reason.
+pub const MP4_SAMPLE: u32 = 16 * 1024 * 1024;
+/// Runs of samples in one `moof`: a run costs ten times what it says it in. Real ones have one a track.
+pub const MP4_RUNS: usize = 1024;
+
+// ---- playlists ----
+
+/// Digits of a run: 36^10 milliseconds since 1970 last for 100,000 years.
+pub const PLAYLIST_RUN_DIGITS: usize = 10;
+/// Digits of a segment's number; one a millisecond would take 30 years to need more.
+pub const PLAYLIST_NUMBER_DIGITS: usize = 12;
+/// Digits of a part's number; real segments have some tens of parts.
+pub const PLAYLIST_PART_DIGITS: usize = 4;
+/// Digits of an epoch, which is a `u32`.
+pub const PLAYLIST_EPOCH_DIGITS: usize = 10;
+/// Longest media playlist the linter reads. Four hours of one-second segments are 1 MiB.
+pub const LINT_PLAYLIST: usize = 4 * 1024 * 1024;
+/// Segments, and parts, the linter reads of one playlist: some ten bytes of text each cost hundreds.
+pub const LINT_SEGMENTS: usize = 32 * 1024;
+/// Faults the linter keeps of one playlist: a broken one would have one for each line.
+pub const LINT_FAULTS: usize = 100;
+
+// ---- MPEG-TS ----
+
+/// Longest access unit of pictures, written or read, with its start codes; as long as RTMP's messages.
+pub const TS_UNIT: usize = 16 * 1024 * 1024;
+/// Bytes of sound gathered for one PES packet: more than 100 ms of any codec at its usual rates.
+pub const TS_SOUND_BYTES: usize = 16 * 1024;
+/// Microseconds of sound gathered for one PES packet. Each has some 100 bytes around it, so more is less; but
+/// sound waits as long, and the clock that goes with it has to be told of every 100 ms.
+pub const TS_SOUND_MICROS: i64 = 96_000;
+/// Longest PES packet of sound that is read: all whose length is said.
+pub const TS_SOUND_UNIT: usize = 64 * 1024 + 6;
+
 // ---- test card ----
 
 /// Longest key picture: with its framing it has to fit into what every protocol here carries.

@@ -49,6 +49,26 @@ fn pages_follow_each_other_and_totals_are_true() {
 }
 
 #[test]
+fn who_fetches_segments_is_a_client_too() {
+    let server = server_with_a_stream("[hls]\nviewer_leaves_after = \"5s\"\n");
+    let master = ask(&server, "GET", "/live/demo.m3u8");
+    assert_eq!(master.status, 200, "{}", master.text());
+    let text = master.text();
+    let first = text.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap();
+    let target = if first.starts_with('/') { first.to_owned() } else { format!("/live/{first}") };
+    let playlist = ask(&server, "GET", &target);
+    assert_eq!(playlist.status, 200, "{target}: {}", playlist.text());
+    let list = get_until(&server, "/api/v1/clients?protocol=hls", |list| list["total"] == 1);
+    let row = &list["clients"][0];
+    assert_eq!((&row["stream"], &row["ip"]), (&"live/demo".into(), &"127.0.0.1".into()));
+    assert_eq!((&row["type"], &row["send_bytes"]), (&"hls-play".into(), &().into()));
+    get_until(&server, "/api/v1/streams/live/demo", |one| {
+        one["stream"]["viewers"]["by_protocol"]["hls"] == 1
+    });
+    get_until(&server, "/api/v1/clients?protocol=hls", |list| list["total"] == 0);
+}
+
+#[test]
 fn a_stream_has_its_figures() {
     let server = server_with_a_stream("");
     let players: Vec<_> = (0..4).map(|_| play_on(&server)).collect();

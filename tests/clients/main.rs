@@ -6,6 +6,8 @@ mod support;
 
 mod b_frames_keep_their_order;
 mod each_mix_of_tracks_is_played;
+mod mp4_is_decoded;
+mod mpeg_ts_is_what_ffmpeg_reads;
 mod queries_are_passed_over;
 mod rtmpdump_records;
 mod the_publisher_is_killed_and_another_returns;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde_json::{Value, json};
 
 use super::value::{shown_duration, shown_size};
-use super::{Config, Gather, ReadFrom, SecondPublisher};
+use super::{Config, Gather, HlsSegments, ReadFrom, SecondPublisher};
 
 /// A text, or an empty one as the file has it.
 fn text(value: Option<&impl Display>) -> Value {
@@ -15,7 +15,7 @@ fn text(value: Option<&impl Display>) -> Value {
 impl Config {
     /// As JSON, with the values as the file has them; secrets are left out.
     pub fn shown(&self, is_pretty: bool) -> String {
-        let Self { server, rtmp, http, api, tls, publish, play, log, limits } = self;
+        let Self { server, rtmp, http, api, tls, publish, play, hls, log, limits } = self;
         let path = |path: &Option<std::path::PathBuf>| {
             path.as_ref().map_or_else(String::new, |path| path.display().to_string())
         };
@@ -69,6 +69,18 @@ impl Config {
                 "skip_bytes": shown_size(play.skip_bytes as u64),
                 "close_after": shown_duration(play.close_after),
                 "unsent_in_kernel": shown_size(play.unsent_in_kernel as u64),
+            },
+            "hls": {
+                "segment": shown_duration(hls.segment),
+                "longest_segment": shown_duration(hls.longest_segment),
+                "part": shown_duration(hls.part),
+                "window": shown_duration(hls.window),
+                "segments": match hls.segments {
+                    HlsSegments::Mp4 => "mp4",
+                    HlsSegments::Ts => "ts",
+                },
+                "low_latency": hls.low_latency,
+                "viewer_leaves_after": shown_duration(hls.viewer_leaves_after),
             },
             "log": { "bytes": shown_size(log.bytes as u64) },
             "limits": {

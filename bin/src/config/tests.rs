@@ -36,7 +36,9 @@ fn the_printed_file_is_the_defaults_with_and_without_its_comments() {
 fn the_printed_file_has_and_explains_every_key() {
     // Keys that exist are those the reader lists for a wrong one.
     let mut keys = 0;
-    for section in ["server", "rtmp", "http", "api", "tls", "publish", "play", "log", "limits"] {
+    for section in
+        ["server", "rtmp", "http", "api", "tls", "publish", "play", "hls", "log", "limits"]
+    {
         let error = bad(&format!("[{section}]\nbananas = 1"));
         let list = error.split(&format!("expected a key of [{section}]: ")).nth(1).unwrap();
         let text = uncommented();
@@ -85,6 +87,7 @@ fn every_value_is_read() {
         second = "take over"
         silent_after = "1m"
         close_silent_after = "24h"
+        first_time = "26h"
         [play]
         latency_budget = "2s"
         gather = "fixed"
@@ -93,6 +96,14 @@ fn every_value_is_read() {
         skip_bytes = "1G"
         close_after = "1h"
         unsent_in_kernel = "4K"
+        [hls]
+        segment = "4s"
+        longest_segment = "20s"
+        part = "1s"
+        window = "1h"
+        segments = "ts"
+        low_latency = false
+        viewer_leaves_after = "1m"
         [log]
         bytes = "16G"
         [limits]
@@ -126,6 +137,7 @@ fn every_value_is_read() {
             second: SecondPublisher::TakeOver,
             silent_after: Duration::from_secs(60),
             close_silent_after: Duration::from_secs(86_400),
+            first_time: Duration::from_secs(93_600),
         },
         play: Play {
             latency_budget: Duration::from_secs(2),
@@ -135,6 +147,15 @@ fn every_value_is_read() {
             skip_bytes: 1 << 30,
             close_after: Duration::from_secs(3600),
             unsent_in_kernel: 4096,
+        },
+        hls: Hls {
+            segment: Duration::from_secs(4),
+            longest_segment: Duration::from_secs(20),
+            part: Duration::from_secs(1),
+            window: Duration::from_secs(3600),
+            segments: HlsSegments::Ts,
+            low_latency: false,
+            viewer_leaves_after: Duration::from_secs(60),
         },
         log: Log { bytes: 16 << 30 },
         limits: Limits { connections: 1000, connections_per_address: 10, streams: 1 },
@@ -249,7 +270,7 @@ fn what_nobody_knows_is_refused_and_the_nearest_is_named() {
         (
             "\n[sever]\npin = true",
             "weir.toml:2: sever: unknown section, did you mean [server]? expected one of the \
-             sections server, rtmp, http, api, tls, publish, play, log, limits",
+             sections server, rtmp, http, api, tls, publish, play, hls, log, limits",
         ),
         ("pin = true", "weir.toml:1: pin: found outside of a section, expected below [server]"),
         (
@@ -259,7 +280,7 @@ fn what_nobody_knows_is_refused_and_the_nearest_is_named() {
         (
             "bananas = true",
             "weir.toml:1: bananas: unknown key, expected one of the sections server, rtmp, http, api, \
-             tls, publish, play, log, limits",
+             tls, publish, play, hls, log, limits",
         ),
         ("log = '32M'", "weir.toml:1: log: found \"32M\", expected a section: [log]"),
         ("[[log]]\nbytes = '32M'", "weir.toml:1: log: found a list, expected a section: [log]"),

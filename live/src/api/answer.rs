@@ -1,11 +1,12 @@
 //! Heads of answers; errors; long lists, piece by piece.
 
+use bytes::Bytes;
 use network::http::{
     Answered, Body, BodyWriter, Failure, Reply, ResponseWriter, StatusCode, WriteError,
 };
 use network::{Connection, EventLoop, Handler};
 
-use super::gather::{Batch, Key};
+use super::gather::{Batch, Key, Pass};
 use super::query::Page;
 use super::{Api, JSON};
 use crate::json::{Json, indent};
@@ -95,6 +96,7 @@ pub(super) struct List {
     left: usize,
     is_pretty: bool,
     is_first: bool,
+    _pass: Pass,
     /// What stands behind the last row.
     tail: Option<Vec<u8>>,
 }
@@ -117,6 +119,7 @@ impl List {
             left: page.limit,
             is_pretty,
             is_first: true,
+            _pass: api.hub.gatherings.pass(),
             tail: None,
         };
         let total: u64 = list.batches.iter().map(|batch| batch.total).sum();
@@ -241,9 +244,23 @@ impl Api {
         )
     }
 
-    /// As [`Api::stream`], of bytes that are there already.
-    pub(super) fn send_kind(&self, reply: Reply<'_>, kind: &str, body: Vec<u8>) -> Answered {
-        reply.respond(StatusCode::OK, |head| self.head(head, kind), Body::Shared(body.into()))
+    /// Answers with a long text, which is shared with the connection until it is sent.
+    pub(super) fn send_text(&self, reply: Reply<'_>, kind: &str, text: String) -> Answered {
+        let text = Text { text, _pass: self.hub.gatherings.pass() };
+        let body = Body::Shared(Bytes::from_owner(text));
+        reply.respond(StatusCode::OK, |head| self.head(head, kind), body)
+    }
+}
+
+/// A text on its way.
+struct Text {
+    text: String,
+    _pass: Pass,
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 }
 

@@ -212,10 +212,9 @@ fn lag(client: &Client) -> Option<(i64, u64)> {
 fn row(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
     let seconds = client.since.elapsed().as_secs_f64();
     let moved = match (&client.role, conn) {
-        (Role::Requests(bytes), _) => bytes.get(),
         (Role::Publisher, Some(conn)) => conn.received().saturating_sub(client.before),
         (Role::Player { .. }, Some(conn)) => conn.sent().saturating_sub(client.before),
-        (_, None) => 0,
+        (_, _) => 0,
     };
     let (recv, send) = if client.is_publisher() { (moved, 0) } else { (0, moved) };
     json.text("id", client.id);
@@ -232,7 +231,8 @@ fn row(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
     json.flag("publish", client.is_publisher());
     json.number("since_ms", u64::try_from(unix(client.began).as_millis()).unwrap_or(0));
     json.float("alive", seconds);
-    json.number("send_bytes", send);
+    let is_known = !matches!(client.role, Role::Requests);
+    json.maybe_number("send_bytes", is_known.then_some(send));
     json.number("recv_bytes", recv);
     json.member_object("kbps", |json| {
         let rate = |bytes: u64| (bytes as f64 / 125.0 / seconds.max(0.001)).round() as u64;
@@ -244,7 +244,7 @@ fn row(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
     json.maybe_number("lag_bytes", lag.map(|(_, bytes)| bytes));
     let skipped = match &client.role {
         Role::Player { cursor, .. } => cursor.skipped(),
-        Role::Publisher | Role::Requests(_) => (0, 0),
+        Role::Publisher | Role::Requests => (0, 0),
     };
     json.number("skips", skipped.0);
     json.number("skipped_bytes", skipped.1);

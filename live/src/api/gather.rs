@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -102,7 +103,12 @@ type Done = Box<dyn FnOnce(&Rc<Hub>, &mut EventLoop, Vec<Batch>)>;
 pub(crate) struct Gatherings {
     number: Cell<u64>,
     waiting: RefCell<HashMap<u64, Waiting>>,
+    /// Shared by all long answers on their way.
+    under_way: Arc<()>,
 }
+
+/// Held by a long answer as long as it is in memory.
+pub(crate) struct Pass(#[allow(dead_code, reason = "it is counted")] Arc<()>);
 
 struct Waiting {
     since: Instant,
@@ -122,7 +128,13 @@ impl Gatherings {
 
     /// There are so many that there is no room for another one.
     pub fn are_full(&self) -> bool {
-        self.waiting.borrow().len() >= limits::GATHERINGS
+        let under_way = Arc::strong_count(&self.under_way) - 1;
+        self.waiting.borrow().len() + under_way >= limits::GATHERINGS
+    }
+
+    /// For a long answer, which counts from here on.
+    pub fn pass(&self) -> Pass {
+        Pass(Arc::clone(&self.under_way))
     }
 }
 
@@ -172,5 +184,32 @@ impl Hub {
             drop(all);
             done(self, el, batches);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_answers_that_are_not_read_leave_no_room_for_more() {
+        let gatherings = Gatherings::default();
+        let mut passes: Vec<Pass> = (1..limits::GATHERINGS).map(|_| gatherings.pass()).collect();
+        assert!(!gatherings.are_full());
+        passes.push(gatherings.pass());
+        assert!(gatherings.are_full());
+        passes.pop();
+        assert!(!gatherings.are_full());
+    }
+
+    #[test]
+    fn rows_are_found_where_they_were_written() {
+        let mut batch = Batch::default();
+        for number in 0..3 {
+            let key = Key::Client(ClientId { place: 0, number });
+            batch.add(key, false, 2, |json| json.number("n", number));
+        }
+        let rows: Vec<&[u8]> = (0..4).map(|at| batch.row(at)).collect();
+        assert_eq!(rows, [&b"{\"n\":0}"[..], b"{\"n\":1}", b"{\"n\":2}", b""]);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use network::EventLoop;
-use network::http::{Answered, Reply};
+use network::http::{Answered, Held, Reply};
 
 use super::Api;
+use super::answer::Wrong;
 use super::query::Asked;
 use crate::Counters;
 use crate::counters::{ApiRefusal, Reason};
@@ -18,14 +20,44 @@ const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 const MICROS: f64 = 1e6;
 
 /// `GET /metrics`
-pub(super) fn page(api: &Rc<Api>, _: Asked, reply: Reply<'_>, _: &mut EventLoop) -> Answered {
+pub(super) fn page(api: &Rc<Api>, _: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
+    if api.hub.gatherings.are_full() {
+        return api.fail(reply, &Wrong::busy());
+    }
     let mut page = Page(String::with_capacity(64 * 1024));
     process(api, &mut page);
     each_loop(api, &mut page);
     counts(api, &mut page);
     histograms(api, &mut page);
-    streams(api, &mut page);
-    api.send_kind(reply, KIND, page.0.into_bytes())
+    let streams = Streams::of(api, &mut page);
+    let (answered, held) = reply.hold();
+    Job { api: Rc::clone(api), held, page, streams, families: FAMILIES.iter() }.go_on(el);
+    answered
+}
+
+/// A page with many streams: a family a turn.
+struct Job {
+    api: Rc<Api>,
+    held: Held,
+    page: Page,
+    streams: Streams,
+    families: std::slice::Iter<'static, StreamFamily>,
+}
+
+impl Job {
+    fn go_on(mut self, el: &mut EventLoop) {
+        el.defer(move |el| match self.families.next() {
+            _ if !self.held.is_waiting(el) => {}
+            Some(family) => {
+                self.streams.write(family, &mut self.page);
+                self.go_on(el);
+            }
+            None => {
+                let Self { api, held, page, .. } = self;
+                held.reply(el, |reply| api.send_text(reply, KIND, page.0));
+            }
+        });
+    }
 }
 
 /// The page as it grows. Writing to a String does not fail.
@@ -233,49 +265,62 @@ fn histograms(api: &Api, page: &mut Page) {
     page.histogram("weir_write_size_bytes", help, &all(|c| &c.write_bytes), (8, 22), 1.0);
 }
 
-fn streams(api: &Api, page: &mut Page) {
-    let mut all = api.hub.directory.all();
-    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let mut by_protocol: Vec<(&str, u64)> = Vec::new();
-    for (protocol, count) in all.iter().flat_map(|listing| &listing.by_protocol) {
-        match by_protocol.iter_mut().find(|(other, _)| other == protocol) {
-            Some((_, sum)) => *sum += u64::from(*count),
-            None => by_protocol.push((protocol, u64::from(*count))),
+/// The streams that have figures of their own.
+struct Streams {
+    all: Vec<Arc<Listing>>,
+    labels: Vec<String>,
+}
+
+/// A family's name, kind and help, and a stream's value.
+type StreamFamily = (&'static str, &'static str, &'static str, fn(&Listing) -> f64);
+
+const FAMILIES: [StreamFamily; 7] = [
+    ("weir_stream_live", "gauge", "Whether media of the stream is flowing.", |l| {
+        f64::from(u8::from(l.is_live))
+    }),
+    ("weir_stream_viewers", "gauge", "Who plays the stream.", |l| l.viewers as f64),
+    ("weir_stream_bytes_per_second", "gauge", "What its publisher sends.", |l| l.kbps * 125.0),
+    ("weir_stream_frames_per_second", "gauge", "Pictures from its publisher.", |l| l.pictures),
+    ("weir_stream_received_bytes_total", "counter", "Bytes from its publisher.", |l| {
+        l.received as f64
+    }),
+    ("weir_stream_sent_bytes_total", "counter", "Bytes to its players.", |l| l.toll.sent as f64),
+    ("weir_stream_skips_total", "counter", "Skips of its players.", |l| l.toll.skips as f64),
+];
+
+impl Streams {
+    /// Also writes what is known of all of them together.
+    fn of(api: &Api, page: &mut Page) -> Self {
+        let mut all = api.hub.directory.all();
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut by_protocol: Vec<(&str, u64)> = Vec::new();
+        for (protocol, count) in all.iter().flat_map(|listing| &listing.by_protocol) {
+            match by_protocol.iter_mut().find(|(other, _)| other == protocol) {
+                Some((_, sum)) => *sum += u64::from(*count),
+                None => by_protocol.push((protocol, u64::from(*count))),
+            }
         }
+        by_protocol.sort_unstable();
+        page.family("weir_viewers", "gauge", "Who plays, by protocol.");
+        for (protocol, count) in by_protocol {
+            page.value("weir_viewers", &format!("protocol=\"{protocol}\""), count as f64);
+        }
+        let unlisted = all.len().saturating_sub(limits::METRIC_STREAMS);
+        let help = "Streams beyond the bound, without figures of their own here.";
+        page.one("weir_streams_unlisted", "gauge", help, unlisted as f64);
+        all.truncate(limits::METRIC_STREAMS);
+        // Names have no letter that would have to be escaped.
+        let labels = |listing: &Arc<Listing>| {
+            format!("app=\"{}\",stream=\"{}\"", listing.name.app(), listing.name.name())
+        };
+        let labels = all.iter().map(labels).collect();
+        Self { all, labels }
     }
-    by_protocol.sort_unstable();
-    page.family("weir_viewers", "gauge", "Who plays, by protocol.");
-    for (protocol, count) in by_protocol {
-        page.value("weir_viewers", &format!("protocol=\"{protocol}\""), count as f64);
-    }
-    let unlisted = all.len().saturating_sub(limits::METRIC_STREAMS);
-    let help = "Streams beyond the bound, without figures of their own here.";
-    page.one("weir_streams_unlisted", "gauge", help, unlisted as f64);
-    all.truncate(limits::METRIC_STREAMS);
-    // Names have no letter that would have to be escaped.
-    let labels: Vec<String> = all
-        .iter()
-        .map(|listing| format!("app=\"{}\",stream=\"{}\"", listing.name.app(), listing.name.name()))
-        .collect();
-    type Of = fn(&Listing) -> f64;
-    let families: [(&str, &str, &str, Of); 7] = [
-        ("weir_stream_live", "gauge", "Whether media of the stream is flowing.", |l| {
-            f64::from(u8::from(l.is_live))
-        }),
-        ("weir_stream_viewers", "gauge", "Who plays the stream.", |l| l.viewers.into()),
-        ("weir_stream_bytes_per_second", "gauge", "What its publisher sends.", |l| l.kbps * 125.0),
-        ("weir_stream_frames_per_second", "gauge", "Pictures from its publisher.", |l| l.pictures),
-        ("weir_stream_received_bytes_total", "counter", "Bytes from its publisher.", |l| {
-            l.received as f64
-        }),
-        ("weir_stream_sent_bytes_total", "counter", "Bytes to its players.", |l| {
-            l.toll.sent as f64
-        }),
-        ("weir_stream_skips_total", "counter", "Skips of its players.", |l| l.toll.skips as f64),
-    ];
-    for (name, kind, help, of) in families {
+
+    fn write(&self, family: &StreamFamily, page: &mut Page) {
+        let (name, kind, help, of) = family;
         page.family(name, kind, help);
-        for (listing, labels) in all.iter().zip(&labels) {
+        for (listing, labels) in self.all.iter().zip(&self.labels) {
             page.value(name, labels, of(listing));
         }
     }

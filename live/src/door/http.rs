@@ -1,25 +1,27 @@
-//! HTTP-FLV: `/APP/NAME.flv`, and the way to WebSocket-FLV at the same path.
+//! Streams over HTTP: `/APP/NAME.flv`, `.ts` and `.mp4` as long as they last, the way to WebSocket at the
+//! same paths, and the way to lists.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use media::playlist::date_time;
 use network::http::{
-    Answered, Body, BodyWriter, HttpError, Method, MethodSet, Reply, Request, ResponseWriter,
-    RouteError, ServerBuilder, StatusCode, Version, WriteError, safe_segments,
+    Answered, Body, BodyWriter, Method, MethodSet, Reply, Request, ResponseWriter, RouteError,
+    ServerBuilder, StatusCode, Version, WriteError,
 };
 use network::{CloseReason, Connection, EventLoop, Handler};
 
+use super::hls::{Hls, TIME};
+use super::path::{self, Asked};
 use super::{Goodbye, Peer, ending, start_of, websocket};
 use crate::counters::Reason;
-use crate::format::Format;
+use crate::format::{Container, Format, Framing};
 use crate::hub::Hub;
 use crate::log::view::{Start, View};
-use crate::name::{NameError, StreamName};
+use crate::name::StreamName;
 use crate::player::{Player, Progress};
 
-/// What media is played by over HTTP.
-const FLV: &str = ".flv";
 /// The path of every stream.
 const PATH: &str = "/{*path}";
 const METHODS: MethodSet =
@@ -29,10 +31,16 @@ const METHODS: MethodSet =
 ///
 /// # Errors
 /// The path is taken.
-pub fn routes(server: ServerBuilder, hub: &Rc<Hub>) -> Result<ServerBuilder, RouteError> {
-    let (play, ask) = (Rc::clone(hub), Rc::clone(hub));
+pub fn routes(
+    server: ServerBuilder,
+    hub: &Rc<Hub>,
+    el: &mut EventLoop,
+) -> Result<ServerBuilder, RouteError> {
+    let (play, ask, time) = (Rc::clone(hub), Rc::clone(hub), Rc::clone(hub));
+    let hls = Hls::start(hub, el);
     server
-        .route(Method::Get, PATH, move |request, reply, el| media(&play, request, reply, el))?
+        .route(Method::Get, TIME, move |_, reply, _| what_time(&time, reply))?
+        .route(Method::Get, PATH, move |request, reply, el| media(&play, &hls, request, reply, el))?
         .route(Method::Options, PATH, move |_, reply, _| {
             reply.respond(
                 StatusCode::NO_CONTENT,
@@ -48,45 +56,41 @@ pub fn routes(server: ServerBuilder, hub: &Rc<Hub>) -> Result<ServerBuilder, Rou
         })
 }
 
-fn cors(hub: &Hub, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+/// Players of DASH set their clocks by it.
+fn what_time(hub: &Hub, reply: Reply<'_>) -> Answered {
+    let mut text = String::new();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    date_time(i64::try_from(now.as_micros()).unwrap_or(0), &mut text);
+    reply.respond(
+        StatusCode::OK,
+        |head| {
+            cors(hub, head)?;
+            head.header("Cache-Control", "no-store")?;
+            head.header("Content-Type", "text/plain").map(drop)
+        },
+        Body::Copied(text.as_bytes()),
+    )
+}
+
+pub(super) fn cors(hub: &Hub, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
     match hub.settings.cors.as_str() {
         "" => Ok(()),
         origin => head.header("Access-Control-Allow-Origin", origin).map(drop),
     }
 }
 
-/// The stream that a path names, without its extension; nothing where the extension is another one.
-fn stream_of(path: &str) -> Result<Option<StreamName>, PathError> {
-    let Some(path) = path.strip_suffix(FLV) else { return Ok(None) };
-    let mut name = String::new();
-    for segment in safe_segments(path) {
-        if !name.is_empty() {
-            name.push('/');
-        }
-        name.push_str(&segment?);
-    }
-    Ok(Some(StreamName::parse(&name)?))
-}
-
-#[derive(Debug, thiserror::Error)]
-enum PathError {
-    #[error("{}", .0.reason)]
-    Http(HttpError),
-    #[error(transparent)]
-    Name(#[from] NameError),
-}
-
-impl From<HttpError> for PathError {
-    fn from(error: HttpError) -> Self {
-        Self::Http(error)
-    }
-}
-
-fn media(hub: &Rc<Hub>, request: &Request<'_>, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
-    let name = match stream_of(request.path()) {
-        Ok(Some(name)) => name,
+fn media(
+    hub: &Rc<Hub>,
+    hls: &Rc<Hls>,
+    request: &Request<'_>,
+    reply: Reply<'_>,
+    el: &mut EventLoop,
+) -> Answered {
+    let (name, asked) = match path::parse(request.path()) {
+        Ok(Some(found)) => found,
         Ok(None) => {
-            let text = "there is nothing at this path; streams are played at /APP/NAME.flv";
+            let text = "there is nothing at this path; streams are played at /APP/NAME.flv, .ts, .mp4, \
+                        .m3u8 and .mpd";
             return fail(hub, reply, StatusCode::NOT_FOUND, text);
         }
         Err(error) => {
@@ -94,17 +98,35 @@ fn media(hub: &Rc<Hub>, request: &Request<'_>, reply: Reply<'_>, el: &mut EventL
             return fail(hub, reply, StatusCode::BAD_REQUEST, &error.to_string());
         }
     };
+    let container = match asked {
+        Asked::Play(container) => container,
+        Asked::Master => return hls.master(request, reply, el, &name),
+        Asked::Manifest => return hls.manifest(request, reply, el, &name),
+        Asked::File(file) => return hls.file(request, reply, el, &name, file),
+    };
+    play(hub, request, reply, el, &name, container)
+}
+
+fn play(
+    hub: &Rc<Hub>,
+    request: &Request<'_>,
+    reply: Reply<'_>,
+    el: &mut EventLoop,
+    name: &StreamName,
+    container: Container,
+) -> Answered {
     let start = start_of(request.target().query.unwrap_or_default());
     if request.head().upgrades_to_websocket() {
-        return websocket::upgrade(hub, request, reply, el, &name, start);
+        return websocket::upgrade(hub, request, reply, el, name, container, start);
     }
     // HTTP/1.0 knows no chunks: its body ends with the connection.
-    let format = match reply.to().version {
-        Version::Http10 => Format::Flv,
-        Version::Http11 => Format::ChunkedFlv,
+    let framing = match reply.to().version {
+        Version::Http10 => Framing::Bare,
+        Version::Http11 => Framing::Chunked,
     };
     let asked = Instant::now();
-    let view = hub.view(el, &name, format);
+    let format = Format { container, framing };
+    let view = hub.view(el, name, format);
     if view.entry(start).is_some() {
         return begin(hub, &view, start, asked, reply);
     }
@@ -142,7 +164,7 @@ fn not_found(hub: &Hub, view: &View, reply: Reply<'_>) -> Answered {
     fail(hub, reply, StatusCode::NOT_FOUND, &text)
 }
 
-fn fail(hub: &Hub, reply: Reply<'_>, status: StatusCode, reason: &str) -> Answered {
+pub(super) fn fail(hub: &Hub, reply: Reply<'_>, status: StatusCode, reason: &str) -> Answered {
     let text = format!("{status}: {reason}\n");
     reply.respond(
         status,
@@ -163,12 +185,13 @@ fn begin(
     reply: Reply<'_>,
 ) -> Answered {
     let (hub_for_head, hub, view) = (Rc::clone(hub), Rc::clone(hub), Rc::clone(view));
+    let kind = view.format.content_type();
     reply.stream(
         StatusCode::OK,
         move |head| {
             cors(&hub_for_head, head)?;
             head.header("Cache-Control", "no-store")?;
-            head.header("Content-Type", "video/x-flv").map(drop)
+            head.header("Content-Type", kind).map(drop)
         },
         move |writer| {
             let id = hub.next_id();
@@ -277,25 +300,6 @@ impl HttpPlayer {
                 conn.close();
             }
             _ => conn.close(),
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_name_streams() {
-        let name = |path| stream_of(path).unwrap().map(|name| name.as_str().to_owned());
-        assert_eq!(name("/live/talk.flv").as_deref(), Some("live/talk"));
-        assert_eq!(name("/talk.flv").as_deref(), Some("live/talk"));
-        assert_eq!(name("/a/b/c%2Dd.flv").as_deref(), Some("a/b/c-d"));
-        assert_eq!(name("/live/talk.mp3"), None);
-        for bad in ["/live/..%2f.flv", "/live/%00.flv", "/.flv", "/live//x.flv", "/live/a%20b.flv"]
-        {
-            assert!(stream_of(bad).is_err(), "{bad}");
         }
     }
 }

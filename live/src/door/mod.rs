@@ -4,10 +4,14 @@
 //! | --- | --- |
 //! | [`rtmp`] | connections of encoders and old players |
 //! | `rtmp_copy` | RTMP players that cannot be sent what all others share |
-//! | [`http`] | paths, HTTP-FLV players |
-//! | [`websocket`] | WebSocket-FLV players |
+//! | [`path`] | what a path asks for |
+//! | [`http`] | streams over HTTP |
+//! | [`websocket`] | streams over WebSocket |
+//! | [`hls`] | lists of segments, and segments |
 
+pub mod hls;
 pub mod http;
+pub mod path;
 pub mod rtmp;
 mod rtmp_copy;
 pub mod websocket;

@@ -443,8 +443,8 @@ impl RtmpConnection {
         let message_stream = play.message_stream;
         // Who plays on another message stream than all others is sent copies, made from tags.
         let format = match message_stream {
-            PLAYED_MESSAGE_STREAM => Format::Rtmp,
-            _ => Format::Flv,
+            PLAYED_MESSAGE_STREAM => Format::RTMP,
+            _ => Format::BASE,
         };
         let view = self.hub.view(el, &name, format);
         let start = start_of(&play.query);
@@ -504,7 +504,7 @@ impl RtmpConnection {
             ends: None,
         };
         let (counters, source, now) = (Arc::clone(&self.hub.counters), conn.id(), el.now());
-        if view.format == Format::Rtmp {
+        if view.format == Format::RTMP {
             conn.compose(|out| {
                 self.session.take_output(out);
                 playing.shared = Player::join(&view, start, source, &counters, now, out);
@@ -643,7 +643,7 @@ impl RtmpConnection {
         if playing.wants_audio && playing.wants_video || playing.is_paused {
             return;
         }
-        let view = self.hub.view(el, &player.view().name, Format::Flv);
+        let view = self.hub.view(el, &player.view().name, Format::BASE);
         player.pump(conn);
         if !player.is_up_to_date() {
             return;

@@ -1,4 +1,4 @@
-//! WebSocket-FLV: the same path, each tag a binary message.
+//! Streams over WebSocket: the same paths, each packet a binary message.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use network::{Connection, EventLoop, SourceId};
 use super::http::playable;
 use super::{Goodbye, Peer, ending};
 use crate::counters::Reason;
-use crate::format::Format;
+use crate::format::{Container, Format, Framing};
 use crate::hub::Hub;
 use crate::log::view::{Start, View};
 use crate::name::StreamName;
@@ -28,9 +28,10 @@ pub(super) fn upgrade(
     reply: Reply<'_>,
     el: &mut EventLoop,
     name: &StreamName,
+    container: Container,
     start: Start,
 ) -> Answered {
-    let view = hub.view(el, name, Format::WebSocketFlv);
+    let view = hub.view(el, name, Format { container, framing: Framing::WebSocket });
     let (hub, id, asked) = (Rc::clone(hub), hub.next_id(), Instant::now());
     let limits = Limits { message: HEARD, ..Limits::default() };
     network::websocket::upgrade(request, reply, &[], limits, move |_| {

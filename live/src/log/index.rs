@@ -11,8 +11,12 @@ pub struct Packet {
     pub at: u64,
     /// Its time.
     pub time: Time,
+    /// How long it lasts, in microseconds, where it is more than a frame.
+    pub span: u32,
     /// Which configurations are in force from it on.
     pub epoch: u32,
+    /// The segment it belongs to.
+    pub segment: u32,
     /// A player can begin with it.
     pub is_entry: bool,
 }
@@ -24,6 +28,8 @@ pub struct Index {
     head: u64,
     /// Positions of entries among the packets.
     entries: VecDeque<u64>,
+    /// The first packet of each segment.
+    segments: VecDeque<Packet>,
 }
 
 impl Index {
@@ -31,6 +37,9 @@ impl Index {
     pub fn push(&mut self, packet: Packet, head: u64) {
         if packet.is_entry {
             self.entries.push_back(packet.at);
+        }
+        if self.segments.back().is_none_or(|last| last.segment != packet.segment) {
+            self.segments.push_back(packet);
         }
         self.packets.push_back(packet);
         self.head = head;
@@ -51,6 +60,10 @@ impl Index {
         }
         while self.entries.front().is_some_and(|at| *at < tail) {
             self.entries.pop_front();
+        }
+        // A segment that has lost its beginning is none any more.
+        while self.segments.front().is_some_and(|first| first.at < tail) {
+            self.segments.pop_front();
         }
     }
 
@@ -111,6 +124,17 @@ impl Index {
         self.packets.range(self.place(at)..)
     }
 
+    /// The first packets of the segments that are whole, and of the one that still grows.
+    pub fn segments(&self) -> &VecDeque<Packet> {
+        &self.segments
+    }
+
+    /// The first packet of a segment, and of the one behind it.
+    pub fn segment(&self, number: u32) -> Option<(Packet, Option<Packet>)> {
+        let place = self.segments.iter().position(|first| first.segment == number)?;
+        Some((*self.segments.get(place)?, self.segments.get(place + 1).copied()))
+    }
+
     fn place(&self, at: u64) -> usize {
         self.packets.partition_point(|packet| packet.at < at)
     }
@@ -127,7 +151,8 @@ mod tests {
         let mut at = 0;
         for (i, len) in lens.iter().enumerate() {
             let time = Time::from_millis(i as i64 * 10);
-            let packet = Packet { at, time, epoch: 0, is_entry: i % 5 == 0 };
+            let packet =
+                Packet { at, time, span: 0, epoch: 0, segment: i as u32 / 7, is_entry: i % 5 == 0 };
             at += len;
             index.push(packet, at);
         }
@@ -170,6 +195,14 @@ mod tests {
                 index.packet_around(at).map(|packet| packet.at),
                 kept.iter().rev().find(|(_, start)| *start <= at).map(|(_, at)| *at)
             );
+            let begun: Vec<(u32, u64)> = kept
+                .iter()
+                .filter(|(i, _)| i % 7 == 0)
+                .map(|(i, at)| (*i as u32 / 7, *at))
+                .collect();
+            let segments: Vec<(u32, u64)> =
+                index.segments().iter().map(|first| (first.segment, first.at)).collect();
+            prop_assert_eq!(segments, begun);
             let newest = (lens.len() - 1) as i64 * 10;
             prop_assert_eq!(
                 index.begin_of_last(span * 1000),

@@ -10,10 +10,12 @@
 //! | file | what it knows |
 //! | --- | --- |
 //! | [`index`] | where packets begin, which of them are entries, when they are: pure |
+//! | [`segments`] | which segments and parts there are, as lists have them: pure |
 //! | [`writer`] | a stream's side: frames to bytes in memory, told to the loops that read |
 //! | [`view`] | a loop's side: the same index, and the players whose cursors are in it |
 
 pub mod index;
+pub mod segments;
 pub mod view;
 pub mod writer;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use media::Time;
 use network::MemoryFile;
 
 use crate::format::Configs;
@@ -37,6 +40,10 @@ pub struct Growth {
     pub tail: u64,
     /// Configurations that some of these packets are the first of.
     pub configs: Vec<(u32, Arc<Configs>)>,
+    /// The longest segment of the stream so far, in microseconds.
+    pub longest_segment: i64,
+    /// The segment under way and when it begins: it may have no packet yet.
+    pub begun: Option<(u32, Time)>,
 }
 
 /// A log as it stands, for a loop that begins to read it.
@@ -50,6 +57,19 @@ pub struct Opened {
     pub entry_from: u64,
     /// Bytes are flowing.
     pub is_live: bool,
+    /// When the stream began, in milliseconds since 1970: tells its lives apart.
+    pub run: u64,
+}
+
+/// What a stream says of itself with its logs' news.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct About {
+    /// Bytes are flowing.
+    pub is_live: bool,
+    /// As [`Opened::run`].
+    pub run: u64,
+    /// As [`Growth::longest_segment`].
+    pub longest_segment: i64,
 }
 
 /// What one reading loop tells the writer, without either waiting for the other.

@@ -6,18 +6,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use media::Time;
+use media::playlist::Run;
 use network::{EventLoop, MemoryFile, SourceId};
 use slab::Slab;
 
 use super::index::{Index, Packet};
+use super::segments::Segments;
 use super::{Growth, Hold, Opened};
 use crate::format::{Configs, Format};
 use crate::hub::Hub;
 use crate::limits;
 use crate::name::StreamName;
+use crate::settings::{Play, Settings};
 
 /// Called once, when a player that waits should look again.
 pub type Wake = Box<dyn FnOnce(&Rc<Hub>, &mut EventLoop)>;
+
+/// Called whenever a log has grown, and when its stream ends.
+pub type Watch = Rc<dyn Fn(&Rc<Hub>, &mut EventLoop)>;
 
 /// What one loop knows of one log. All players of this loop that play this stream in this format share
 /// it; it is made when the first asks, before it is known whether there is such a stream.
@@ -36,6 +43,13 @@ pub struct View {
     entry_from: Cell<u64>,
     is_live: Cell<bool>,
     has_ended: Cell<bool>,
+    run: Cell<u64>,
+    /// Counts what has changed.
+    version: Cell<u64>,
+    /// Called when it has changed.
+    watch: RefCell<Option<Watch>>,
+    /// How long it is kept when nobody needs it any more.
+    lingers: Duration,
     inner: RefCell<Inner>,
     /// What its players were sent, and skipped, since that was last told.
     pub(crate) tally: Tally,
@@ -64,6 +78,8 @@ struct Inner {
     waiting: VecDeque<(Instant, Wake)>,
     /// Since when nobody has played or waited.
     deserted: Option<Instant>,
+    longest_segment: i64,
+    begun: Option<(u32, Time)>,
 }
 
 /// A player's place among the others.
@@ -147,13 +163,12 @@ pub(crate) struct Entry {
 }
 
 impl View {
-    pub(crate) fn new(
-        name: StreamName,
-        format: Format,
-        skip_span: Duration,
-        skip_bytes: u64,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(name: StreamName, format: Format, settings: &Settings, now: Instant) -> Self {
+        let Play { skip_after, skip_bytes, .. } = settings.play;
+        let lingers = match format.is_segmented() {
+            true => settings.hls.viewer_leaves_after,
+            false => 4 * limits::LOOK_AROUND,
+        };
         Self {
             name,
             format,
@@ -165,9 +180,13 @@ impl View {
             entry_from: Cell::new(0),
             is_live: Cell::new(false),
             has_ended: Cell::new(false),
+            run: Cell::new(0),
+            version: Cell::new(0),
+            watch: RefCell::default(),
+            lingers,
             inner: RefCell::default(),
             tally: Tally::default(),
-            skip_span: i64::try_from(skip_span.as_micros()).unwrap_or(i64::MAX),
+            skip_span: i64::try_from(skip_after.as_micros()).unwrap_or(i64::MAX),
             skip_bytes,
             flush: Flush {
                 flushed: Cell::new(now),
@@ -288,11 +307,85 @@ impl View {
         inner.deserted = None;
     }
 
+    /// Somebody asked for something of it: it is kept for a while.
+    pub(crate) fn touch(&self) {
+        self.inner.borrow_mut().deserted = None;
+    }
+
+    /// Changes whenever the log does.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.get()
+    }
+
+    /// Bits a second of what is kept.
+    pub(crate) fn bitrate(&self) -> u64 {
+        let inner = self.inner.borrow();
+        let first = inner.index.next_packet(0).map(|packet| packet.time);
+        let micros =
+            inner.index.newest().zip(first).map_or(0, |(newest, first)| newest.since(first));
+        let bits = (inner.index.head() - inner.index.tail()).saturating_mul(8_000_000);
+        bits.checked_div(micros.max(0).unsigned_abs()).unwrap_or(0)
+    }
+
+    /// Which life of the stream this is of.
+    pub(crate) fn run(&self) -> Run {
+        Run::began_at(self.run.get())
+    }
+
+    /// When that began, in milliseconds since 1970.
+    pub(crate) fn run_millis(&self) -> u64 {
+        self.run.get()
+    }
+
+    /// The newest configurations of a generation.
+    pub(crate) fn configs_of_generation(&self, generation: u32) -> Option<Arc<Configs>> {
+        let inner = self.inner.borrow();
+        let found =
+            inner.configs.iter().rev().find(|(_, configs)| configs.generation == generation);
+        found.map(|(_, configs)| Arc::clone(configs))
+    }
+
+    /// Where a segment lies, or its beginning where it still grows.
+    pub(crate) fn segment(&self, number: u32) -> Option<(u64, Option<u64>)> {
+        let inner = self.inner.borrow();
+        let (first, next) = inner.index.segment(number)?;
+        let is_over = inner.begun.is_some_and(|(begun, _)| begun != number) || self.has_ended();
+        let end = next.map(|next| next.at).or(is_over.then_some(inner.index.head()));
+        Some((first.at, end))
+    }
+
+    /// Where a part of a segment lies.
+    pub(crate) fn part(&self, number: u32, part: u32) -> Option<(u64, u64)> {
+        let inner = self.inner.borrow();
+        let (first, _) = inner.index.segment(number)?;
+        let mut packets = inner.index.packets_from(first.at);
+        let packet = packets.nth(usize::try_from(part).ok()?).filter(|p| p.segment == number)?;
+        Some((packet.at, packets.next().map_or(inner.index.head(), |next| next.at)))
+    }
+
+    /// The segments of the last `window` microseconds, as lists have them.
+    pub(crate) fn segments(&self, window: i64) -> Segments {
+        let inner = self.inner.borrow();
+        let Inner { index, configs, begun, longest_segment, .. } = &*inner;
+        let under_way = begun.filter(|_| !self.has_ended());
+        Segments::of(index, configs, under_way, window, *longest_segment)
+    }
+
+    /// Has `watch` called whenever the log has grown, and when the stream ends.
+    pub(crate) fn watch(&self, watch: Watch) {
+        self.watch.replace(Some(watch));
+    }
+
+    pub(crate) fn watcher(&self) -> Option<Watch> {
+        self.watch.borrow().clone()
+    }
+
     // ---- what the stream tells ----
 
     /// The log is there.
     pub(crate) fn open(&self, opened: Opened) {
-        let Opened { file, kept, entry_from, is_live } = opened;
+        let Opened { file, kept, entry_from, is_live, run } = opened;
+        self.run.set(run);
         self.file.get_or_init(|| file);
         self.entry_from.set(entry_from);
         self.is_live.set(is_live);
@@ -308,6 +401,9 @@ impl View {
         while inner.configs.len() > limits::CONFIGS {
             inner.configs.pop_front();
         }
+        self.version.set(self.version.get() + 1);
+        inner.longest_segment = growth.longest_segment.max(inner.longest_segment);
+        inner.begun = growth.begun;
         let before = self.head.replace(growth.head);
         self.tail.set(growth.tail);
         let by_time = inner.index.begin_of_last(self.skip_span);
@@ -324,6 +420,7 @@ impl View {
     }
 
     pub(crate) fn end(&self) {
+        self.version.set(self.version.get() + 1);
         self.is_live.set(false);
         self.has_ended.set(true);
     }
@@ -377,6 +474,6 @@ impl View {
             return false;
         }
         let since = *inner.deserted.get_or_insert(now);
-        now.saturating_duration_since(since) >= 4 * limits::LOOK_AROUND
+        now.saturating_duration_since(since) >= self.lingers
     }
 }

@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use media::Frame;
 use media::container::flv::packetizer::TooLong;
+use media::{Frame, Time};
 use network::MemoryFile;
 
 use super::index::{Index, Packet};
-use super::{Growth, Hold, Opened};
+use super::{About, Growth, Hold, Opened};
 use crate::format::{Configs, Format};
 use crate::limits;
+use crate::pack::{Packer, Placed, Sink};
 
 /// A loop that reads the log.
 pub struct Reader {
@@ -28,6 +29,10 @@ pub struct Bounds {
     pub bytes: u64,
     /// Microseconds of the stream.
     pub span: i64,
+    /// Microseconds of it that are kept even where nobody needs them.
+    pub kept: i64,
+    /// Microseconds that a part of a segment lasts.
+    pub part: i64,
 }
 
 /// The one writer of a log.
@@ -36,6 +41,7 @@ pub struct Bounds {
 /// are to be told.
 pub struct Writer {
     format: Format,
+    packer: Packer,
     file: MemoryFile,
     index: Index,
     bounds: Bounds,
@@ -50,6 +56,8 @@ pub struct Writer {
     released: u64,
     entry_from: u64,
     readers: Vec<Reader>,
+    /// The segment that readers know to be under way.
+    told_begun: Option<(u32, Time)>,
 }
 
 impl Writer {
@@ -60,6 +68,7 @@ impl Writer {
     pub fn new(format: Format, bounds: Bounds) -> io::Result<Self> {
         Ok(Self {
             format,
+            packer: Packer::new(format, bounds.part),
             file: MemoryFile::new(c"weir-log")?,
             index: Index::default(),
             bounds,
@@ -71,24 +80,16 @@ impl Writer {
             released: 0,
             entry_from: 0,
             readers: Vec::new(),
+            told_begun: None,
         })
     }
 
-    /// Appends a frame, under the configurations of this epoch.
+    /// Appends a frame.
     ///
     /// # Errors
     /// The format has no room for it.
-    pub fn append(
-        &mut self,
-        frame: &Frame,
-        epoch: u32,
-        configs: &Arc<Configs>,
-        is_entry: bool,
-    ) -> Result<(), TooLong> {
-        let at = self.index.head() + self.buffer.len() as u64;
-        if self.format.append(frame, &mut self.buffer)? == 0 {
-            return Ok(());
-        }
+    pub fn append(&mut self, frame: &Frame, placed: Placed<'_>) -> Result<(), TooLong> {
+        let (epoch, configs) = (placed.epoch, placed.configs);
         if self.configs.back().is_none_or(|(last, _)| *last != epoch) {
             self.configs.push_back((epoch, Arc::clone(configs)));
             self.fresh_configs.push((epoch, Arc::clone(configs)));
@@ -96,8 +97,16 @@ impl Writer {
                 self.configs.pop_front();
             }
         }
-        self.fresh.push(Packet { at, time: frame.dts, epoch, is_entry });
-        Ok(())
+        let base = self.index.head();
+        let mut sink = Sink { base, bytes: &mut self.buffer, packets: &mut self.fresh };
+        self.packer.append(frame, placed, &mut sink)
+    }
+
+    /// Appends what the format keeps back to be sent with others: nothing comes for now.
+    pub fn flush(&mut self) {
+        let base = self.index.head();
+        let mut sink = Sink { base, bytes: &mut self.buffer, packets: &mut self.fresh };
+        self.packer.flush(&mut sink);
     }
 
     /// In which form.
@@ -112,6 +121,7 @@ impl Writer {
 
     /// Players begin behind what there is: it is of a publisher that is gone.
     pub fn close_entries(&mut self) {
+        self.flush();
         self.entry_from = self.index.head() + self.buffer.len() as u64;
     }
 
@@ -119,8 +129,9 @@ impl Writer {
     ///
     /// # Errors
     /// There is no memory left; what was appended is lost.
-    pub fn commit(&mut self) -> io::Result<Option<Growth>> {
-        if self.fresh.is_empty() {
+    pub fn commit(&mut self, longest_segment: i64) -> io::Result<Option<Growth>> {
+        let begun = self.packer.begun();
+        if self.fresh.is_empty() && begun == self.told_begun {
             return Ok(None);
         }
         let packets = std::mem::take(&mut self.fresh);
@@ -131,12 +142,15 @@ impl Writer {
         self.buffer.shrink_to(limits::RELEASE as usize);
         written?;
         self.index.extend(&packets, head);
+        self.told_begun = begun;
         self.trim();
         Ok(Some(Growth {
             packets,
             head,
             tail: self.tail,
             configs: std::mem::take(&mut self.fresh_configs),
+            longest_segment,
+            begun,
         }))
     }
 
@@ -148,7 +162,7 @@ impl Writer {
         let needed = self.index.packet_around(needed.unwrap_or(u64::MAX));
         let needed = needed.map_or(self.index.tail(), |packet| packet.at);
         let needed = needed.max(self.index.begin_of_last(self.bounds.span));
-        let recent = self.index.begin_of_last(limits::KEPT.as_micros() as i64);
+        let recent = self.index.begin_of_last(self.bounds.kept);
         let bound = self.index.head().saturating_sub(self.bounds.bytes);
         let tail = self.index.boundary(entry.min(needed).min(recent).max(bound));
         if tail <= self.tail {
@@ -177,7 +191,8 @@ impl Writer {
     }
 
     /// The log as it stands, for a loop that begins to read. What was appended has to be committed.
-    pub fn open(&mut self, reader: Reader, is_live: bool) -> Opened {
+    pub fn open(&mut self, reader: Reader, about: About) -> Opened {
+        let About { is_live, run, longest_segment } = about;
         self.readers.retain(|other| other.place != reader.place);
         reader.hold.set_needed(self.tail);
         reader.hold.set_left(self.tail);
@@ -189,9 +204,12 @@ impl Writer {
                 head: self.index.head(),
                 tail: self.tail,
                 configs: self.configs.iter().cloned().collect(),
+                longest_segment,
+                begun: self.told_begun,
             },
             entry_from: self.entry_from,
             is_live,
+            run,
         }
     }
 
@@ -240,11 +258,13 @@ impl Writer {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use media::{Codec, FrameKind, Time, Track};
+    use crate::pack::append_frame;
+    use media::{Codec, FrameKind, Track};
 
     /// What FLV puts around an AVC picture.
     const HEADERS: u64 = 20;
-    const BOUNDS: Bounds = Bounds { bytes: 1 << 20, span: 15_000_000 };
+    const BOUNDS: Bounds =
+        Bounds { bytes: 1 << 20, span: 15_000_000, kept: 500_000, part: 200_000 };
 
     fn picture(number: i64, len: usize) -> Frame {
         let kind = if number % 10 == 0 { FrameKind::Key } else { FrameKind::Delta };
@@ -262,8 +282,10 @@ mod tests {
     fn write(writer: &mut Writer, number: i64, len: usize) -> Growth {
         let frame = picture(number, len);
         let is_entry = frame.kind == FrameKind::Key;
-        writer.append(&frame, 0, &Arc::default(), is_entry).unwrap();
-        writer.commit().unwrap().unwrap()
+        let configs = Arc::default();
+        let placed = Placed { epoch: 0, configs: &configs, segment: 0, is_entry };
+        writer.append(&frame, placed).unwrap();
+        writer.commit(0).unwrap().unwrap()
     }
 
     fn reader(place: usize) -> (Reader, Arc<Hold>) {
@@ -273,7 +295,7 @@ mod tests {
 
     #[test]
     fn without_slow_players_it_keeps_the_newest_gop() {
-        let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        let mut writer = Writer::new(Format::BASE, BOUNDS).unwrap();
         for i in 0..25 {
             write(&mut writer, i, 1000);
         }
@@ -288,10 +310,10 @@ mod tests {
 
     #[test]
     fn a_slow_player_keeps_what_it_needs_up_to_the_bounds() {
-        let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        let mut writer = Writer::new(Format::BASE, BOUNDS).unwrap();
         write(&mut writer, 0, 1000);
         let (reader, hold) = reader(0);
-        writer.open(reader, true);
+        writer.open(reader, About::default());
         for i in 1..100 {
             write(&mut writer, i, 1000);
         }
@@ -312,10 +334,10 @@ mod tests {
 
     #[test]
     fn a_player_within_a_packet_keeps_all_of_it() {
-        let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        let mut writer = Writer::new(Format::BASE, BOUNDS).unwrap();
         write(&mut writer, 0, 1000);
         let (reader, hold) = reader(0);
-        writer.open(reader, true);
+        writer.open(reader, About::default());
         hold.set_needed(500);
         for i in 1..30 {
             assert_eq!(write(&mut writer, i, 1000).tail, 0);
@@ -326,11 +348,11 @@ mod tests {
 
     #[test]
     fn memory_is_given_back_when_all_loops_have_left_it() {
-        let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        let mut writer = Writer::new(Format::BASE, BOUNDS).unwrap();
         let (first, one) = reader(0);
         let (second, two) = reader(1);
-        writer.open(first, true);
-        writer.open(second, true);
+        writer.open(first, About::default());
+        writer.open(second, About::default());
         one.set_needed(u64::MAX);
         two.set_needed(u64::MAX);
         let mut last = 0;
@@ -347,15 +369,15 @@ mod tests {
 
     #[test]
     fn a_log_is_read_as_it_was_written() {
-        let mut writer = Writer::new(Format::Flv, BOUNDS).unwrap();
+        let mut writer = Writer::new(Format::BASE, BOUNDS).unwrap();
         let mut expected = Vec::new();
         for i in 0..9 {
-            Format::Flv.append(&picture(i, 777), &mut expected).unwrap();
+            append_frame(Format::BASE, &picture(i, 777), &mut expected).unwrap();
             write(&mut writer, i, 777);
         }
         assert_eq!(writer.read(0, writer.index().head()).unwrap(), expected);
         let (reader, _) = reader(3);
-        let opened = writer.open(reader, true);
+        let opened = writer.open(reader, About::default());
         assert_eq!((opened.kept.packets.len(), opened.kept.head), (9, expected.len() as u64));
     }
 }

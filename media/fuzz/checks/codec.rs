@@ -169,7 +169,16 @@ pub fn aac(data: &[u8]) {
 }
 
 pub fn opus(data: &[u8]) {
-    record(Codec::Opus, data, opus::Config::parse(data).map(|config| config.info()));
+    let config = opus::Config::parse(data);
+    record(Codec::Opus, data, config.map(|config| config.info()));
+    for form in [opus::Config::boxed, opus::Config::ogg] {
+        let again = form(data).and_then(|record| {
+            assert_eq!(form(&record).as_ref(), Ok(&record));
+            opus::Config::parse(&record)
+        });
+        assert_eq!(again, config);
+    }
+    assert!(opus::samples(data).is_none_or(|samples| (120..=5760).contains(&samples)));
 }
 
 pub fn flac(data: &[u8]) {
@@ -180,6 +189,14 @@ pub fn flac(data: &[u8]) {
         let parts = (0..data.len().min(100)).map(|cut| flac::Config::parse(&data[..cut]));
         assert!(parts.filter(Result::is_ok).all(|part| part == config));
     }
+    for form in [flac::Config::boxed, flac::Config::file] {
+        let again = form(data).and_then(|record| {
+            assert_eq!(form(&record).as_ref(), Ok(&record));
+            flac::Config::parse(&record)
+        });
+        assert_eq!(again, config);
+    }
+    assert!(flac::samples(data).is_none_or(|samples| (1..=65_536).contains(&samples)));
 }
 
 pub fn mp3(data: &[u8]) {
@@ -190,6 +207,11 @@ pub fn ac3(data: &[u8]) {
     let read = ac3::Header::parse(data);
     header(Codec::Ac3, data, read.map(|header| header.info()), 8);
     header(Codec::Eac3, data, read.map(|header| header.info()), 8);
+    if let Ok(header) = read {
+        assert_eq!(header.boxed().len(), if header.enhanced { 5 } else { 3 });
+    }
+    let samples = ac3::samples(data).unwrap_or_default() as usize;
+    assert!(samples.is_multiple_of(256) && samples / 256 <= 6 * data.len());
 }
 
 pub fn nal(data: &[u8]) {

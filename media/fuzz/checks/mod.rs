@@ -7,19 +7,25 @@
 //! | --- | --- |
 //! | `rtmp` | sessions, handshake, chunks, messages, AMF |
 //! | `flv` | files and tags |
+//! | `mp4` | fragmented files |
+//! | `ts` | MPEG-TS |
 //! | `codec` | configuration records, headers of frames, NAL units |
+//! | `playlist` | names of files, queries of media playlists, the linter |
 
 #![forbid(unsafe_code)]
 
 mod codec;
 mod flv;
+mod mp4;
+mod playlist;
 mod rtmp;
+mod ts;
 
 /// One of the checks.
 pub type Check = fn(&[u8]);
 
 /// Each check with the name of its target and of its folder in the corpus.
-pub const CHECKS: [(&str, Check); 22] = [
+pub const CHECKS: [(&str, Check); 27] = [
     ("rtmp_server", rtmp::server),
     ("rtmp_client", rtmp::client),
     ("rtmp_pair", rtmp::pair),
@@ -31,6 +37,8 @@ pub const CHECKS: [(&str, Check); 22] = [
     ("amf3", rtmp::amf3),
     ("flv_file", flv::file),
     ("flv_tag", flv::tag),
+    ("mp4", mp4::file),
+    ("ts", ts::demuxer),
     ("avc", codec::avc),
     ("hevc", codec::hevc),
     ("av1", codec::av1),
@@ -42,6 +50,9 @@ pub const CHECKS: [(&str, Check); 22] = [
     ("mp3", codec::mp3),
     ("ac3", codec::ac3),
     ("nal", codec::nal),
+    ("playlist_names", playlist::names),
+    ("playlist_reload", playlist::reload),
+    ("playlist_lint", playlist::lint),
 ];
 
 /// Runs the check of this name.

@@ -34,6 +34,8 @@ pub struct Config {
     pub channel_config: u8,
     /// Channels that come out.
     pub channels: u8,
+    /// Samples of the core in a frame, of the types whose frames are all as long.
+    pub frame_samples: Option<u32>,
     extension_first: bool,
 }
 
@@ -58,6 +60,7 @@ impl Config {
                 bits.skip(4)?;
             }
         }
+        let frame_samples = frame_samples(object_type, &mut bits.clone());
         let channels = match channel_config {
             // Where a list is followed by things this page does not know, the list is not looked for.
             0 if general(object_type) => general_config(bits, true)?,
@@ -80,6 +83,7 @@ impl Config {
             sample_rate,
             channel_config,
             channels,
+            frame_samples,
             extension_first,
         };
         if extension.is_none() && general(object_type) {
@@ -183,6 +187,16 @@ const fn general(object_type: u8) -> bool {
     matches!(object_type, 1..=4 | 6 | 7)
 }
 
+/// What the flag says that these types go on with.
+fn frame_samples(object_type: u8, bits: &mut BitReader<'_>) -> Option<u32> {
+    let (long, short) = match object_type {
+        23 | 39 => (512, 480),
+        _ if general(object_type) => (1024, 960),
+        _ => return None,
+    };
+    Some(if bits.flag().unwrap_or_default() { short } else { long })
+}
+
 /// Passes over a GASpecificConfig, and gives the channels of its list of elements if there is one.
 fn general_config(bits: &mut BitReader<'_>, list: bool) -> Result<u8, CodecError> {
     bits.skip(1)?;
@@ -241,6 +255,13 @@ mod tests {
         let config = Config::parse(&hex("119056e500")).unwrap();
         assert_eq!((config.extension, config.sample_rate, config.channels), (None, 48_000, 2));
         assert_eq!(Config::parse(&hex("123056e500")).unwrap().channels, 6);
+        let samples = |record: &[u8]| Config::parse(record).unwrap().frame_samples;
+        assert_eq!(samples(&[0x12, 0x10]), Some(1024));
+        assert_eq!(samples(&[0x12, 0x14]), Some(960));
+        let low_delay = Bits::default().put(5, 31).put(6, 7).put(4, 3).put(4, 2).put(1, 1).bytes();
+        assert_eq!(samples(&low_delay), Some(480));
+        let unified = Bits::default().put(5, 31).put(6, 10).put(4, 3).put(4, 2).bytes();
+        assert_eq!(samples(&unified), None);
     }
 
     #[test]

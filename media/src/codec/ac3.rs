@@ -10,6 +10,8 @@ const CHANNELS: [u8; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
 const RATES: [u32; 3] = [48_000, 44_100, 32_000];
 /// Above this `bsid`, E-AC-3.
 const LAST_AC3: u32 = 10;
+/// Samples in a block; a frame of AC-3 has six.
+const BLOCK: u32 = 256;
 
 /// The header of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +22,26 @@ pub struct Header {
     pub sample_rate: u32,
     /// Channels with LFE; those that E-AC-3 adds in dependent streams are not counted.
     pub channels: u8,
+    /// Samples of each channel in the frame.
+    pub samples: u32,
+    /// The fields that a file's box repeats.
+    fields: Fields,
+}
+
+/// By the names of the standard, where they mean the same in both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Fields {
+    fscod: u32,
+    bsid: u32,
+    bsmod: u32,
+    acmod: u32,
+    lfeon: u32,
+    /// `frmsizecod` of AC-3.
+    size_code: u32,
+    /// Bytes of a frame of E-AC-3.
+    length: u32,
+    /// E-AC-3: not one of an independent stream's frames of which the first is heard.
+    further: bool,
 }
 
 impl Header {
@@ -34,36 +56,69 @@ impl Header {
         // Both put the version in the same bits.
         let mut ahead = bits.clone();
         ahead.skip(24)?;
-        let version = ahead.read(5)?;
-        bits.check(version <= 16, "bsid", version, "0 to 16")?;
-        let enhanced = version > LAST_AC3;
-        let (sample_rate, layout) =
-            if enhanced { Self::enhanced(bits)? } else { Self::plain(bits, version)? };
-        let lfe = bits.read(1)? as u8;
+        let bsid = ahead.read(5)?;
+        bits.check(bsid <= 16, "bsid", bsid, "0 to 16")?;
+        let enhanced = bsid > LAST_AC3;
+        let (sample_rate, samples, mut fields) =
+            if enhanced { Self::enhanced(bits, bsid)? } else { Self::plain(bits, bsid)? };
+        fields.lfeon = bits.read(1)?;
         // Three bits name all eight layouts.
-        let channels = CHANNELS.get(layout as usize).copied().unwrap_or_default() + lfe;
-        Ok(Self { enhanced, sample_rate, channels })
+        let full = CHANNELS.get(fields.acmod as usize).copied().unwrap_or_default();
+        let channels = full + fields.lfeon as u8;
+        Ok(Self { enhanced, sample_rate, channels, samples, fields })
     }
 
-    fn plain(bits: &mut BitReader<'_>, version: u32) -> Result<(u32, u32), CodecError> {
+    fn plain(bits: &mut BitReader<'_>, bsid: u32) -> Result<(u32, u32, Fields), CodecError> {
         bits.skip(16)?;
-        let index = bits.read(2)?;
-        let rate = rate(bits, index)? >> version.saturating_sub(8);
-        bits.skip(6 + 5 + 3)?;
-        let layout = bits.read(3)?;
-        let three_fronts = layout & 1 == 1 && layout != 1;
+        let fscod = bits.read(2)?;
+        let rate = rate(bits, fscod)? >> bsid.saturating_sub(8);
+        let size_code = bits.read(6)?;
+        bits.skip(5)?;
+        let (bsmod, acmod) = (bits.read(3)?, bits.read(3)?);
+        let three_fronts = acmod & 1 == 1 && acmod != 1;
         bits.skip(if three_fronts { 2 } else { 0 })?;
-        bits.skip(if layout & 4 != 0 { 2 } else { 0 })?;
-        bits.skip(if layout == 2 { 2 } else { 0 })?;
-        Ok((rate, layout))
+        bits.skip(if acmod & 4 != 0 { 2 } else { 0 })?;
+        bits.skip(if acmod == 2 { 2 } else { 0 })?;
+        let (lfeon, length, further) = (0, 0, false);
+        let fields = Fields { fscod, bsid, bsmod, acmod, lfeon, size_code, length, further };
+        Ok((rate, 6 * BLOCK, fields))
     }
 
-    fn enhanced(bits: &mut BitReader<'_>) -> Result<(u32, u32), CodecError> {
-        bits.skip(2 + 3 + 11)?;
-        let index = bits.read(2)?;
+    fn enhanced(bits: &mut BitReader<'_>, bsid: u32) -> Result<(u32, u32, Fields), CodecError> {
+        let (kind, stream) = (bits.read(2)?, bits.read(3)?);
+        let length = (bits.read(11)? + 1) * 2;
+        let fscod = bits.read(2)?;
         let second = bits.read(2)?;
-        let rate = if index == 3 { rate(bits, second)? / 2 } else { rate(bits, index)? };
-        Ok((rate, bits.read(3)?))
+        let (rate, blocks) = if fscod == 3 {
+            (rate(bits, second)? / 2, 6)
+        } else {
+            (rate(bits, fscod)?, [1, 2, 3, 6].get(second as usize).copied().unwrap_or_default())
+        };
+        let acmod = bits.read(3)?;
+        let (bsmod, lfeon, size_code, further) = (0, 0, 0, kind == 1 || stream > 0);
+        let fields = Fields { fscod, bsid, bsmod, acmod, lfeon, size_code, length, further };
+        Ok((rate, blocks * BLOCK, fields))
+    }
+
+    /// The content of a file's `dac3` or `dec3`. What E-AC-3 adds in dependent streams is not in it.
+    #[must_use]
+    pub fn boxed(&self) -> Vec<u8> {
+        let Fields { fscod, bsid, bsmod, acmod, lfeon, size_code, length, .. } = self.fields;
+        let common = fscod << 5 | bsid;
+        if !self.enhanced {
+            // fscod 2, bsid 5, bsmod 3, acmod 3, lfeon 1, bit_rate_code 5, reserved 5.
+            let bits = ((common << 3 | bsmod) << 3 | acmod) << 1 | lfeon;
+            let [_, bytes @ ..] = ((bits << 5 | size_code >> 1) << 5).to_be_bytes();
+            return bytes.to_vec();
+        }
+        // data_rate 13, num_ind_sub 3: one. Then fscod 2, bsid 5, reserved 1, asvc 1, bsmod 3, acmod 3,
+        // lfeon 1, reserved 3, num_dep_sub 4, reserved 1.
+        let rate = u64::from(length) * 8 * u64::from(self.sample_rate)
+            / (1000 * u64::from(self.samples.max(1)));
+        let rate = (rate.min(0x1fff) << 3) as u16;
+        let bits = ((common << 5 | bsmod) << 3 | acmod) << 1 | lfeon;
+        let [_, bytes @ ..] = (bits << 8).to_be_bytes();
+        [&rate.to_be_bytes()[..], &bytes].concat()
     }
 
     /// What it says of the track.
@@ -72,6 +127,22 @@ impl Header {
         let codec_string = if self.enhanced { "ec-3" } else { "ac-3" };
         Info::sound(codec_string, self.sample_rate, self.channels)
     }
+}
+
+/// Samples of each channel in a payload, which E-AC-3 may cut into several frames; none where it is broken.
+#[must_use]
+pub fn samples(payload: &[u8]) -> Option<u32> {
+    let (mut rest, mut samples) = (payload, 0_u32);
+    while let Ok(header) = Header::parse(rest) {
+        if !header.enhanced {
+            return Some(header.samples);
+        }
+        if !header.fields.further {
+            samples = samples.saturating_add(header.samples);
+        }
+        rest = rest.get(header.fields.length as usize..).unwrap_or_default();
+    }
+    Some(samples).filter(|samples| *samples > 0)
 }
 
 fn rate(bits: &BitReader<'_>, index: u32) -> Result<u32, CodecError> {
@@ -95,6 +166,25 @@ mod tests {
             assert!(Header::parse(&surround[..cut]).is_err());
             assert!(Header::parse(&stereo[..cut]).is_err());
         }
+    }
+
+    #[test]
+    fn boxes_and_lengths() {
+        // As ffmpeg writes them: 448 and 191 kbit/s.
+        let surround = Header::parse(&hex("0b77b50b1e40ebf8403eff99")).unwrap();
+        assert_eq!((surround.boxed(), surround.samples), (hex("103de0"), 1536));
+        let frame = hex("0b7701a07487c00020840100");
+        let stereo = Header::parse(&frame).unwrap();
+        assert_eq!((stereo.boxed(), stereo.samples), (hex("05f8600400"), 1536));
+        assert_eq!(samples(&frame), Some(1536));
+        // One block a frame, and a dependent one that is heard at the same time.
+        let mut two = vec![0; 16];
+        two[..6].copy_from_slice(&hex("0b7700030480"));
+        two[8..14].copy_from_slice(&hex("0b7740030480"));
+        assert_eq!(samples(&two), Some(256));
+        two[10] = 0;
+        assert_eq!(samples(&two), Some(512));
+        assert_eq!(samples(&[]), None);
     }
 
     #[test]

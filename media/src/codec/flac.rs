@@ -49,10 +49,58 @@ impl Config {
         Ok(Self { sample_rate, channels, bit_depth })
     }
 
+    /// The content of a `dfLa` with the STREAMINFO alone, from whatever wrapping.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn boxed(record: &[u8]) -> Result<Vec<u8>, CodecError> {
+        Ok([&[0; 4], &Self::block(record)?[..]].concat())
+    }
+
+    /// How a file with the STREAMINFO alone begins, from whatever wrapping.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn file(record: &[u8]) -> Result<Vec<u8>, CodecError> {
+        Ok([MARKER, &Self::block(record)?[..]].concat())
+    }
+
+    /// The block with its header, which says that it is the last.
+    fn block(record: &[u8]) -> Result<Vec<u8>, CodecError> {
+        Self::parse(record)?;
+        let at = match record {
+            _ if record.len() == STREAM_INFO && begins_with_blocks(record) => 0,
+            _ if record.starts_with(MARKER) || record.starts_with(&[0; 4]) => 8,
+            _ => 4,
+        };
+        let info = record.get(at..at + STREAM_INFO).unwrap_or_default();
+        Ok([&[0x80, 0, 0, STREAM_INFO as u8], info].concat())
+    }
+
     /// What it says of the track.
     #[must_use]
     pub fn info(&self) -> Info {
         Info::sound("flac", self.sample_rate, self.channels)
+    }
+}
+
+/// Samples of each channel in a frame, as its header says; none where it is broken.
+#[must_use]
+pub fn samples(frame: &[u8]) -> Option<u32> {
+    let [0xff, second, sizes, _, number, ..] = *frame else { return None };
+    if second & 0xfc != 0xf8 {
+        return None;
+    }
+    // A number of one to seven bytes stands before a block size that is spelt out.
+    let at = 4 + (number.leading_ones() as usize).max(1);
+    let byte = |at: usize| frame.get(at).copied().map(u32::from);
+    match u32::from(sizes >> 4) {
+        0 => None,
+        1 => Some(192),
+        code @ 2..=5 => Some(576 << (code - 2)),
+        6 => Some(byte(at)? + 1),
+        7 => Some((byte(at)? << 8 | byte(at + 1)?) + 1),
+        code => Some(256 << (code - 8)),
     }
 }
 
@@ -87,9 +135,32 @@ mod tests {
                 assert!(Config::parse(&record[..cut]).is_err(), "{} cut at {cut}", record.len());
             }
         }
+        let boxed = [&[0, 0, 0, 0, 0x80, 0, 0, 0x22], &file[8..]].concat();
+        for record in [&file, &file[4..], &file[8..], &boxed, &last] {
+            assert_eq!(Config::boxed(record).unwrap(), boxed);
+            assert_eq!(Config::file(record).unwrap()[8..], file[8..]);
+        }
         assert_eq!(
             Config::parse(b"fLaC\x84\0\0\x22").unwrap_err().to_string(),
             "sender's FLAC STREAMINFO has block type 4, expected 0"
         );
+    }
+
+    #[test]
+    fn frames_have_a_length() {
+        let cases = [
+            ("fff8c9180000", Some(4096)),
+            ("fff818180000", Some(192)),
+            ("fff858180000", Some(4608)),
+            ("fff8691807ff", Some(256)),
+            ("fff87918ce8012bf", Some(0x12c0)),
+            ("fff87918ce80", None),
+            ("fff809180000", None),
+            ("ff", None),
+            ("ffe0c9180000", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(samples(&hex(text)), expected, "{text}");
+        }
     }
 }

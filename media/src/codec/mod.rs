@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`bits`] | bits and Exp-Golomb codes, and what is wrong with them |
 //! | [`nal`] | NAL units behind their lengths |
+//! | [`vui`] | how a picture is to be shown |
 //! | [`avc`], [`hevc`] | configuration records, sequence parameter sets |
 //! | [`av1`], [`vp9`], [`vp8`] | configuration records, headers of frames |
 //! | [`aac`], [`opus`], [`flac`] | configuration records |
@@ -29,6 +30,7 @@ pub mod nal;
 pub mod opus;
 pub mod vp8;
 pub mod vp9;
+pub mod vui;
 
 pub use bits::{CodecError, Fault};
 

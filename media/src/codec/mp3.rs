@@ -13,6 +13,8 @@ pub struct Header {
     pub sample_rate: u32,
     /// Channels.
     pub channels: u8,
+    /// Samples in a frame.
+    pub samples: u32,
 }
 
 impl Header {
@@ -42,7 +44,13 @@ impl Header {
             2 => 1,
             _ => 2,
         };
-        Ok(Self { sample_rate: rate >> halved, channels })
+        // The layers are numbered from behind.
+        let samples = match (layer, version) {
+            (3, _) => 384,
+            (2, _) | (_, 3) => 1152,
+            _ => 576,
+        };
+        Ok(Self { sample_rate: rate >> halved, channels, samples })
     }
 
     /// What it says of the track.
@@ -59,10 +67,11 @@ mod tests {
 
     #[test]
     fn versions() {
-        let of = |bytes: [u8; 4]| Header::parse(&bytes).map(|h| (h.sample_rate, h.channels));
-        assert_eq!(of([0xff, 0xfb, 0x90, 0x44]), Ok((44_100, 2)));
-        assert_eq!(of([0xff, 0xf3, 0x70, 0xc0]), Ok((22_050, 1)));
-        assert_eq!(of([0xff, 0xe3, 0x78, 0xc0]), Ok((8000, 1)));
+        let of =
+            |bytes: [u8; 4]| Header::parse(&bytes).map(|h| (h.sample_rate, h.channels, h.samples));
+        assert_eq!(of([0xff, 0xfb, 0x90, 0x44]), Ok((44_100, 2, 1152)));
+        assert_eq!(of([0xff, 0xf3, 0x70, 0xc0]), Ok((22_050, 1, 576)));
+        assert_eq!(of([0xff, 0xe3, 0x78, 0xc0]), Ok((8000, 1, 576)));
         assert_eq!(
             of([0xff, 0xfb, 0x9c, 0x44]).unwrap_err().to_string(),
             "sender's MP3 frame header has sampling frequency 3, expected 0 to 2"

@@ -7,6 +7,28 @@ use super::bits::{BitReader, CodecError};
 pub const SAMPLE_RATE: u32 = 48_000;
 const OGG: &[u8] = b"OpusHead";
 
+/// Bytes from the version to the family.
+const FIXED: usize = 11;
+
+/// Samples of 48 kHz in a packet, as its first bytes say; none where they are broken.
+#[must_use]
+pub fn samples(packet: &[u8]) -> Option<u32> {
+    let first = *packet.first()?;
+    let config = first >> 3;
+    let frame = match config {
+        0..12 => [480, 960, 1920, 2880].get(usize::from(config & 3)).copied()?,
+        12..16 => 480 << (config & 1),
+        _ => 120 << (config & 3),
+    };
+    let frames = match first & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(packet.get(1)? & 0x3f),
+    };
+    // The longest there is has 120 ms.
+    Some(frame * frames).filter(|samples| (1..=5760).contains(samples))
+}
+
 /// What both forms say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -59,6 +81,46 @@ impl Config {
         Ok(Self { channels, pre_skip, input_rate, gain: gain as i16, family })
     }
 
+    /// The content of a `dOps`, from either form.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn boxed(record: &[u8]) -> Result<Vec<u8>, CodecError> {
+        let config = Self::parse(record)?;
+        Ok(config.write(&[0], u16::to_be_bytes, u32::to_be_bytes, record))
+    }
+
+    /// An `OpusHead`, from either form.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn ogg(record: &[u8]) -> Result<Vec<u8>, CodecError> {
+        let config = Self::parse(record)?;
+        Ok(config.write(b"OpusHead\x01", u16::to_le_bytes, u32::to_le_bytes, record))
+    }
+
+    fn write(
+        &self,
+        before: &[u8],
+        short: fn(u16) -> [u8; 2],
+        long: fn(u32) -> [u8; 4],
+        record: &[u8],
+    ) -> Vec<u8> {
+        let mut out = before.to_vec();
+        out.push(self.channels);
+        out.extend_from_slice(&short(self.pre_skip));
+        out.extend_from_slice(&long(self.input_rate));
+        out.extend_from_slice(&short(self.gain as u16));
+        out.push(self.family);
+        if self.family != 0 {
+            // The mapping is of bytes, the same in both forms.
+            let ogg = if record.starts_with(OGG) { OGG.len() } else { 0 };
+            let mapping = record.get(ogg + FIXED..).unwrap_or_default();
+            out.extend(mapping.iter().take(2 + usize::from(self.channels)));
+        }
+        out
+    }
+
     /// What it says of the track.
     #[must_use]
     pub fn info(&self) -> Info {
@@ -84,6 +146,38 @@ mod tests {
         assert_eq!(config, Config { channels: 6, family: 1, ..expected });
         for cut in 0..record.len() {
             assert!(Config::parse(&record[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn each_form_from_the_other() {
+        for text in [OPUS, OPUS_51] {
+            let record = hex(text);
+            let (ogg, boxed) = (Config::ogg(&record).unwrap(), Config::boxed(&record).unwrap());
+            assert!(record == ogg || record == boxed);
+            assert_eq!(Config::parse(&ogg), Config::parse(&boxed));
+            assert_eq!(Config::ogg(&boxed).unwrap(), ogg);
+            assert_eq!(Config::boxed(&ogg).unwrap(), boxed);
+        }
+        assert!(Config::boxed(b"OpusHead").is_err());
+    }
+
+    #[test]
+    fn packets_have_a_length() {
+        // CELT of 20 ms, twice that, three times; SILK of 60 ms; hybrid of 10 ms; CELT of 2.5 ms.
+        let cases: [(&[u8], _); 9] = [
+            (&[0xfc], Some(960)),
+            (&[0xfd], Some(1920)),
+            (&[0xff, 3], Some(2880)),
+            (&[0x18], Some(2880)),
+            (&[0x60], Some(480)),
+            (&[0x80], Some(120)),
+            (&[0x1b, 3], None),
+            (&[0xff], None),
+            (&[], None),
+        ];
+        for (packet, expected) in cases {
+            assert_eq!(samples(packet), expected, "{packet:?}");
         }
     }
 

@@ -127,15 +127,37 @@ impl Reply<'_> {
     /// body and gives the handler that produces it, which has the connection until it ends the body.
     /// A HEAD request gets the head alone, and `make` is not called.
     pub fn stream(
-        mut self,
+        self,
         status: StatusCode,
         headers: impl FnOnce(&mut ResponseWriter<'_>) -> Result<(), WriteError>,
         make: impl FnOnce(BodyWriter) -> Box<dyn Handler>,
     ) -> Answered {
-        match self.head(status, headers, BodyFraming::Chunked) {
+        self.produce(status, headers, BodyFraming::Chunked, make)
+    }
+
+    /// As [`Reply::stream`], for a body of `len` bytes: the handler sends as many, without any
+    /// framing, before it ends the body.
+    pub fn stream_sized(
+        self,
+        status: StatusCode,
+        headers: impl FnOnce(&mut ResponseWriter<'_>) -> Result<(), WriteError>,
+        len: u64,
+        make: impl FnOnce(BodyWriter) -> Box<dyn Handler>,
+    ) -> Answered {
+        self.produce(status, headers, BodyFraming::Length(len), make)
+    }
+
+    fn produce(
+        mut self,
+        status: StatusCode,
+        headers: impl FnOnce(&mut ResponseWriter<'_>) -> Result<(), WriteError>,
+        framing: BodyFraming,
+        make: impl FnOnce(BodyWriter) -> Box<dyn Handler>,
+    ) -> Answered {
+        match self.head(status, headers, framing) {
             Ok(written) if written.framing != BodyFraming::None => {
                 let writer = BodyWriter {
-                    chunked: written.framing == BodyFraming::Chunked,
+                    framing: written.framing,
                     keep_alive: written.keep_alive,
                     server: Rc::clone(self.server),
                 };
@@ -258,7 +280,7 @@ impl Held {
 
 /// Writes the body of a streamed answer, in chunks where the client understands them.
 pub struct BodyWriter {
-    chunked: bool,
+    framing: BodyFraming,
     keep_alive: bool,
     server: Rc<Server>,
 }
@@ -267,7 +289,7 @@ impl BodyWriter {
     /// Whether each piece needs a chunk header in front and [`CHUNK_END`] behind; for producers that
     /// gather their own slices.
     pub fn is_chunked(&self) -> bool {
-        self.chunked
+        self.framing == BodyFraming::Chunked
     }
 
     /// Queues a copy of a piece.
@@ -285,11 +307,11 @@ impl BodyWriter {
     }
 
     fn framed(&self, conn: &mut Connection, len: NonZeroUsize, send: impl FnOnce(&mut Connection)) {
-        if self.chunked {
+        if self.is_chunked() {
             conn.send(chunk_header(len).as_bytes());
         }
         send(conn);
-        if self.chunked {
+        if self.is_chunked() {
             conn.send(CHUNK_END);
         }
     }
@@ -297,10 +319,10 @@ impl BodyWriter {
     /// Ends the body. The connection serves further requests, or closes where its client or the
     /// framing asks for that.
     pub fn end(self, conn: &mut Connection) {
-        if self.chunked {
+        if self.is_chunked() {
             conn.send(LAST_CHUNK);
         }
-        if self.chunked && self.keep_alive {
+        if self.keep_alive && self.framing != BodyFraming::UntilClose {
             conn.hand_over(self.server.handler());
         } else {
             conn.close();

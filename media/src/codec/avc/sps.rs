@@ -2,6 +2,7 @@
 
 use super::CODEC;
 use crate::codec::bits::{BitReader, CodecError};
+use crate::codec::vui::Shown;
 use crate::codec::{Info, frame_rate};
 use crate::limits::CODEC_PICTURE_SIDE;
 
@@ -22,6 +23,8 @@ pub struct Sps {
     pub width: u32,
     /// Height after cropping.
     pub height: u32,
+    /// How it is to be shown.
+    pub shown: Shown,
     /// `time_scale` and `num_units_in_tick`; two ticks are a frame.
     pub timing: Option<(u32, u32)>,
 }
@@ -70,8 +73,9 @@ impl Sps {
             width = cropped(bits, width, unit_x)?;
             height = cropped(bits, height, unit_y)?;
         }
-        let timing = timing(bits).ok().flatten();
-        Ok(Self { profile, constraints, level, chroma, bit_depth, width, height, timing })
+        let mut shown = Shown::default();
+        let timing = usability(bits, &mut shown).ok().flatten();
+        Ok(Self { profile, constraints, level, chroma, bit_depth, width, height, shown, timing })
     }
 
     /// Such as `avc1.4d401f`.
@@ -167,26 +171,14 @@ fn picture_order(bits: &mut BitReader<'_>) -> Result<(), CodecError> {
 }
 
 /// The usability information as far as the timing.
-fn timing(bits: &mut BitReader<'_>) -> Result<Option<(u32, u32)>, CodecError> {
+fn usability(
+    bits: &mut BitReader<'_>,
+    shown: &mut Shown,
+) -> Result<Option<(u32, u32)>, CodecError> {
     if !bits.flag()? {
         return Ok(None);
     }
-    if bits.flag()? && bits.byte()? == 255 {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?;
-    }
-    if bits.flag()? {
-        bits.skip(4)?;
-        if bits.flag()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.flag()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
+    shown.read(bits)?;
     if !bits.flag()? {
         return Ok(None);
     }
@@ -280,7 +272,8 @@ mod tests {
             match Sps::parse(&sps[..cut]) {
                 Ok(part) => {
                     assert!(cut >= 11, "{cut}");
-                    assert_eq!(Sps { timing: whole.timing, ..part }, whole);
+                    let Sps { shown, timing, .. } = whole;
+                    assert_eq!(Sps { shown, timing, ..part }, whole);
                 }
                 Err(error) => assert_eq!(error.to_string(), "sender's AVC SPS ends too early"),
             }
@@ -317,6 +310,7 @@ mod tests {
         bit_depth: 8,
         width: 64,
         height: 64,
+        shown: Shown { aspect: None, colour: None },
         timing: None,
     };
 }

@@ -2,6 +2,7 @@
 
 use super::{CODEC, Profile};
 use crate::codec::bits::{BitReader, CodecError};
+use crate::codec::vui::Shown;
 use crate::codec::{Info, frame_rate};
 use crate::limits::CODEC_PICTURE_SIDE;
 
@@ -18,6 +19,8 @@ pub struct Sps {
     pub width: u32,
     /// Height inside the conformance window.
     pub height: u32,
+    /// How it is to be shown.
+    pub shown: Shown,
     /// `vui_time_scale` and `vui_num_units_in_tick`; a tick is a picture.
     pub timing: Option<(u32, u32)>,
 }
@@ -49,8 +52,9 @@ impl Sps {
             height = cropped(bits, height, if halved_y { 2 } else { 1 })?;
         }
         let bit_depth = bits.ue_to(8, "bit_depth_luma_minus8", "0 to 8")? as u8 + 8;
-        let timing = timing(bits, sub_layers).ok().flatten();
-        Ok(Self { profile, chroma, bit_depth, width, height, timing })
+        let mut shown = Shown::default();
+        let timing = timing(bits, sub_layers, &mut shown).ok().flatten();
+        Ok(Self { profile, chroma, bit_depth, width, height, shown, timing })
     }
 
     /// What it says of the track.
@@ -96,7 +100,11 @@ fn sub_layer_profiles(bits: &mut BitReader<'_>, sub_layers: u32) -> Result<(), C
 }
 
 /// Everything behind the luma depth as far as the timing in the usability information.
-fn timing(bits: &mut BitReader<'_>, sub_layers: u32) -> Result<Option<(u32, u32)>, CodecError> {
+fn timing(
+    bits: &mut BitReader<'_>,
+    sub_layers: u32,
+    shown: &mut Shown,
+) -> Result<Option<(u32, u32)>, CodecError> {
     bits.ue()?;
     let order_bits = 4 + bits.ue_to(12, "log2_max_pic_order_cnt_lsb_minus4", "0 to 12")?;
     let layers = if bits.flag()? { sub_layers + 1 } else { 1 };
@@ -120,7 +128,7 @@ fn timing(bits: &mut BitReader<'_>, sub_layers: u32) -> Result<Option<(u32, u32)
         }
     }
     bits.skip(2)?;
-    if bits.flag()? { usability(bits) } else { Ok(None) }
+    if bits.flag()? { usability(bits, shown) } else { Ok(None) }
 }
 
 fn scaling_lists(bits: &mut BitReader<'_>) -> Result<(), CodecError> {
@@ -167,23 +175,11 @@ fn reference_sets(bits: &mut BitReader<'_>) -> Result<(), CodecError> {
     Ok(())
 }
 
-fn usability(bits: &mut BitReader<'_>) -> Result<Option<(u32, u32)>, CodecError> {
-    if bits.flag()? && bits.byte()? == 255 {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?;
-    }
-    if bits.flag()? {
-        bits.skip(4)?;
-        if bits.flag()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.flag()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
+fn usability(
+    bits: &mut BitReader<'_>,
+    shown: &mut Shown,
+) -> Result<Option<(u32, u32)>, CodecError> {
+    shown.read(bits)?;
     bits.skip(3)?;
     if bits.flag()? {
         for _ in 0..4 {
@@ -295,8 +291,8 @@ mod tests {
             match Sps::parse(&config.sps[0][..cut]) {
                 Ok(part) => {
                     known = true;
-                    let timing = config.picture.timing;
-                    assert_eq!(Sps { timing, ..part }, config.picture);
+                    let Sps { shown, timing, .. } = config.picture;
+                    assert_eq!(Sps { shown, timing, ..part }, config.picture);
                 }
                 Err(error) => {
                     assert!(!known);

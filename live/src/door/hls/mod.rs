@@ -1,0 +1,397 @@
+//! HLS and DASH: lists, and the segments and parts they name, which are slices of logs.
+//!
+//! | file | what it knows |
+//! | --- | --- |
+//! | `mod.rs` | which request is for what |
+//! | `listing` | a rendition's list on this loop, and the requests that wait for it to grow |
+//! | `manifest` | both renditions' lists as DASH has them |
+//! | `slice` | a segment or part on its way to who asked |
+//! | `answer` | heads that caches understand |
+
+mod answer;
+mod listing;
+mod manifest;
+mod slice;
+
+use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use media::playlist::reload::BadReload;
+use media::playlist::{Answer, File, Master, Reload, Rendition, Track};
+use network::EventLoop;
+use network::http::{Answered, Reply, Request, StatusCode};
+
+use super::http::fail;
+use crate::counters::Reason;
+use crate::format::{Configs, Container, Format};
+use crate::hub::Hub;
+use crate::limits;
+use crate::log::view::{Start, View};
+use crate::name::StreamName;
+use crate::settings::Segments;
+pub use manifest::TIME;
+
+use answer::{List, Ready};
+use listing::{Ask, Listing, Need};
+
+/// The lists of one loop.
+pub struct Hls {
+    hub: Rc<Hub>,
+    listings: RefCell<HashMap<(StreamName, Rendition), Rc<Listing>>>,
+    /// Requests that wait.
+    held: Cell<usize>,
+}
+
+/// The container a rendition's files are slices of.
+fn container(rendition: Rendition) -> Container {
+    match rendition {
+        Rendition::Video => Container::Mp4Video,
+        Rendition::Audio => Container::Mp4Audio,
+        Rendition::Ts => Container::Ts,
+    }
+}
+
+impl Hls {
+    /// The lists of this hub's loop, which are looked after from here on.
+    pub fn start(hub: &Rc<Hub>, el: &mut EventLoop) -> Rc<Self> {
+        let (hub, listings) = (Rc::clone(hub), RefCell::default());
+        let hls = Rc::new(Self { hub, listings, held: Cell::new(0) });
+        let around = Rc::clone(&hls);
+        el.every(limits::LOOK_AROUND, move |el| around.look_around(el));
+        hls
+    }
+
+    fn look_around(&self, el: &mut EventLoop) {
+        let listings: Vec<_> = self.listings.borrow().values().cloned().collect();
+        for listing in listings {
+            listing.expire(self, el);
+        }
+        // A log that is closed for want of readers has no list any more.
+        self.listings.borrow_mut().retain(|_, listing| {
+            let (name, format) = (&listing.view().name, listing.view().format);
+            let known = self.hub.find_view(name, format);
+            known.is_some_and(|view| Rc::ptr_eq(&view, listing.view()))
+        });
+    }
+
+    /// The list of a rendition; made by who asks first.
+    fn listing(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        rendition: Rendition,
+    ) -> Rc<Listing> {
+        let key = (name.clone(), rendition);
+        if let Some(listing) = self.listings.borrow().get(&key) {
+            listing.view().touch();
+            return Rc::clone(listing);
+        }
+        let view = self.hub.view(el, name, Format::bare(container(rendition)));
+        view.touch();
+        let listing = Listing::new(rendition, &view);
+        self.listings.borrow_mut().insert(key, Rc::clone(&listing));
+        let (hls, watched) = (Rc::downgrade(self), Rc::downgrade(&listing));
+        view.watch(Rc::new(move |_, el| {
+            if let (Some(hls), Some(listing)) = (hls.upgrade(), watched.upgrade()) {
+                listing.grown(&hls, el);
+            }
+        }));
+        listing
+    }
+
+    fn find(&self, name: &StreamName, rendition: Rendition) -> Option<Rc<Listing>> {
+        self.listings.borrow().get(&(name.clone(), rendition)).cloned()
+    }
+
+    /// The master playlist: as soon as it is known what tracks there are.
+    pub fn master(
+        self: &Rc<Self>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+        el: &mut EventLoop,
+        name: &StreamName,
+    ) -> Answered {
+        let query = request.target().query.unwrap_or_default();
+        let mut formats = query.split('&').filter_map(|pair| pair.strip_prefix("format="));
+        let wanted = match formats.next() {
+            None => self.hub.settings.hls.segments,
+            Some("ts") => Segments::Ts,
+            Some("mp4") => Segments::Mp4,
+            Some(_) => {
+                let text = "format is ts or mp4";
+                return fail(&self.hub, reply, StatusCode::BAD_REQUEST, text);
+            }
+        };
+        self.forget_ended(name);
+        let gzip = answer::takes_gzip(request);
+        let known = answer::known(request);
+        self.with_configs(reply, el, name, move |hls, el, view, configs| {
+            let list = List::new(&hls.master_text(el, view, configs, wanted), gzip, 0);
+            Next::Now(Ready::List { list: Rc::new(list), kind: answer::HLS, fresh_for: 1, known })
+        })
+    }
+
+    /// The DASH manifest: as soon as there is a segment.
+    pub fn manifest(
+        self: &Rc<Self>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+        el: &mut EventLoop,
+        name: &StreamName,
+    ) -> Answered {
+        let peer = reply.connection().peer();
+        self.hub.viewers.seen(&self.hub, el, viewer_key(name, request, peer), name, peer);
+        self.forget_ended(name);
+        let ask = Ask {
+            need: Need::Manifest,
+            skip: false,
+            gzip: answer::takes_gzip(request),
+            range: None,
+            known: answer::known(request),
+            host: request.headers().get_str("Host").map(str::to_owned),
+        };
+        self.with_configs(reply, el, name, move |hls, el, view, configs| {
+            let video = hls.listing(el, &view.name, Rendition::Video);
+            let audio = hls.listing(el, &view.name, Rendition::Audio);
+            match (&configs.video_in_mp4, &configs.audio_in_mp4) {
+                (Some(_), _) => Next::Serve(video, ask),
+                (None, Some(_)) => Next::Serve(audio, ask),
+                (None, None) => Next::Now(Ready::gone("MP4 has no words for its codecs")),
+            }
+        })
+    }
+
+    /// The lists of a life of the stream that is over make room for those of the next.
+    fn forget_ended(&self, name: &StreamName) {
+        let mut listings = self.listings.borrow_mut();
+        listings.retain(|(other, _), listing| other != name || !listing.view().has_ended());
+    }
+
+    /// Calls `then` as soon as it is known what tracks the stream has.
+    fn with_configs(
+        self: &Rc<Self>,
+        reply: Reply<'_>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        then: impl FnOnce(&Rc<Self>, &mut EventLoop, &Rc<View>, &Configs) -> Next + 'static,
+    ) -> Answered {
+        let view = self.hub.view(el, name, Format::BASE);
+        if let Some(entry) = view.entry(Start::Key) {
+            let next = then(self, el, &view, &entry.configs);
+            return next.go(self, reply, el.now());
+        }
+        let wait = self.hub.settings.play.wait_for_publisher;
+        if wait.is_zero() && view.file().is_some() {
+            return Ready::unpublished(name).send(&self.hub, reply);
+        }
+        let until = el.now() + wait.max(Duration::from_millis(100));
+        let (answered, held) = reply.hold();
+        let (hls, waits) = (Rc::clone(self), Rc::clone(&view));
+        view.wait(
+            until,
+            Box::new(move |_, el| {
+                let next = match waits.entry(Start::Key) {
+                    Some(entry) => then(&hls, el, &waits, &entry.configs),
+                    None => Next::Now(Ready::unpublished(&waits.name)),
+                };
+                let now = el.now();
+                held.reply(el, |reply| next.go(&hls, reply, now));
+            }),
+        );
+        answered
+    }
+
+    fn master_text(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        view: &Rc<View>,
+        configs: &Configs,
+        wanted: Segments,
+    ) -> String {
+        let name = &view.name;
+        let in_mp4 = configs.video_in_mp4.is_some() || configs.audio_in_mp4.is_some();
+        let ts = wanted == Segments::Ts || !in_mp4;
+        let renditions: &[Rendition] = match ts {
+            true => &[Rendition::Ts],
+            false => &[Rendition::Video, Rendition::Audio],
+        };
+        let mut rates = Vec::new();
+        for rendition in renditions {
+            let is_there = match rendition {
+                Rendition::Video => configs.video_in_mp4.is_some(),
+                Rendition::Audio => configs.audio_in_mp4.is_some(),
+                Rendition::Ts => true,
+            };
+            if is_there {
+                rates.push((*rendition, self.listing(el, name, *rendition).bitrate(self)));
+            }
+        }
+        let rate = |rendition| rates.iter().find(|(of, _)| *of == rendition).map(|(_, rate)| *rate);
+        // Before there is a segment the base log knows best, though not which track has how much.
+        let whole = view.bitrate();
+        let known = |rate: Option<(u64, u64)>| rate.filter(|(peak, _)| *peak > 0);
+        let track = |rate: Option<(u64, u64)>, info| {
+            let (peak, average) = known(rate).unwrap_or((whole.saturating_mul(3) / 2, whole));
+            Track { info, peak, average }
+        };
+        let video = configs.infos.video.as_ref().map(|(_, info)| info);
+        let audio = configs.infos.audio.as_ref().map(|(_, info)| info);
+        let prefix = format!("{}/", name.name());
+        let master = match ts {
+            true => Master {
+                prefix: &prefix,
+                // All of it is in one list: its rate is told once.
+                video: video.map(|info| track(rate(Rendition::Ts), info)),
+                audio: audio.map(|info| match video {
+                    Some(_) => Track { info, peak: 0, average: 0 },
+                    None => track(rate(Rendition::Ts), info),
+                }),
+                ts: true,
+                independent: true,
+            },
+            false => Master {
+                prefix: &prefix,
+                video: rate(Rendition::Video).zip(video).map(|(r, info)| track(Some(r), info)),
+                audio: rate(Rendition::Audio).zip(audio).map(|(r, info)| {
+                    let unknown = known(Some(r)).is_none() && video.is_some();
+                    match unknown {
+                        true => Track { info, peak: 0, average: 0 },
+                        false => track(Some(r), info),
+                    }
+                }),
+                ts: false,
+                independent: true,
+            },
+        };
+        master.text()
+    }
+
+    /// A rendition's playlist, segment, part or init segment.
+    pub fn file(
+        self: &Rc<Self>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        file: File,
+    ) -> Answered {
+        let peer = reply.connection().peer();
+        self.hub.viewers.seen(&self.hub, el, viewer_key(name, request, peer), name, peer);
+        let need = match file {
+            File::Playlist(rendition) => {
+                let reload = match Reload::parse(request.target().query.unwrap_or_default()) {
+                    Ok(reload) => reload,
+                    Err(error) => return self.bad_reload(reply, error),
+                };
+                let listing = self.listing(el, name, rendition);
+                let need = match listing.state(self).map(|state| state.answer(&reload)) {
+                    None => Need::Playable,
+                    Some(Answer::Now) => Need::List,
+                    Some(Answer::Wait { msn, part }) => Need::Grown(msn, part),
+                    Some(Answer::Bad(error)) => return self.bad_reload(reply, error),
+                };
+                let gzip = answer::takes_gzip(request);
+                let known = answer::known(request);
+                let skip = reload.skip;
+                let ask = Ask { need, skip, gzip, range: None, known, host: None };
+                return self.serve(reply, el.now(), &listing, ask);
+            }
+            File::Segment { rendition, run, number } => (rendition, run, Need::Segment(number)),
+            File::Part { rendition, run, number, part } => {
+                (rendition, run, Need::Part(number, part))
+            }
+            File::Init { rendition, run, epoch } => (rendition, run, Need::Init(epoch)),
+        };
+        let (rendition, run, need) = need;
+        // Files are named by lists: who asks for one has seen its list, on whichever loop.
+        let listing = self.listing(el, name, rendition);
+        let range = match answer::range_of(request) {
+            Ok(range) => range,
+            Err(()) => {
+                let text = "one range of bytes, please";
+                return fail(&self.hub, reply, StatusCode::BAD_REQUEST, text);
+            }
+        };
+        let ask = Ask { need, skip: false, gzip: false, range, known: None, host: None };
+        match listing.is_of(run) {
+            Some(false) => Ready::gone("it is of a life of the stream that is over"),
+            _ => return self.serve(reply, el.now(), &listing, ask),
+        }
+        .send(&self.hub, reply)
+    }
+
+    /// Answers now, or when the log has grown.
+    fn serve(
+        self: &Rc<Self>,
+        reply: Reply<'_>,
+        now: Instant,
+        listing: &Rc<Listing>,
+        ask: Ask,
+    ) -> Answered {
+        if let Some(ready) = listing.resolve(self, &ask) {
+            return ready.send(&self.hub, reply);
+        }
+        if self.held.get() >= limits::HELD {
+            self.hub.counters.ended(Reason::TooManyHeld);
+            let text = "too many requests wait for something already";
+            return fail(&self.hub, reply, StatusCode::SERVICE_UNAVAILABLE, text);
+        }
+        let (answered, held) = reply.hold();
+        listing.wait(self, ask, held, now);
+        answered
+    }
+
+    fn bad_reload(&self, reply: Reply<'_>, error: BadReload) -> Answered {
+        fail(&self.hub, reply, StatusCode::BAD_REQUEST, &error.to_string())
+    }
+}
+
+/// How a request goes on when it is known what tracks there are.
+enum Next {
+    /// With an answer.
+    Now(Ready),
+    /// With a list or what it names, which may have to be waited for.
+    Serve(Rc<Listing>, Ask),
+}
+
+impl Next {
+    fn go(self, hls: &Rc<Hls>, reply: Reply<'_>, now: Instant) -> Answered {
+        match self {
+            Self::Now(ready) => ready.send(&hls.hub, reply),
+            Self::Serve(listing, ask) => hls.serve(reply, now, &listing, ask),
+        }
+    }
+}
+
+/// Tells viewers apart: by address, user agent, and what they say of themselves in the query (`id`) or
+/// in a cookie (`weir_id`). The same on all loops.
+fn viewer_key(name: &StreamName, request: &Request<'_>, peer: Option<SocketAddr>) -> u64 {
+    let mut key = Key(0xcbf2_9ce4_8422_2325);
+    name.as_str().hash(&mut key);
+    peer.map(|peer| peer.ip()).hash(&mut key);
+    request.headers().get("User-Agent").hash(&mut key);
+    let query = request.target().query.unwrap_or_default();
+    query.split('&').find_map(|pair| pair.strip_prefix("id=")).hash(&mut key);
+    let cookies = request.headers().get_str("Cookie").unwrap_or_default();
+    cookies.split(';').find_map(|pair| pair.trim().strip_prefix("weir_id=")).hash(&mut key);
+    key.finish()
+}
+
+/// FNV-1a: the library's hashes differ from loop to loop on purpose.
+struct Key(u64);
+
+impl Hasher for Key {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
