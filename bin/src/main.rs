@@ -4,11 +4,13 @@
 
 mod bench;
 mod config;
+mod console;
 mod kernel;
 mod log;
 mod plan;
 mod serve;
 mod status;
+mod top;
 mod units;
 mod web;
 
@@ -38,6 +40,7 @@ Examples:
   weir serve --loops 4 --pin            four event loops, each on a core of its own
   weir config >weir.toml                a config file with every key, explained, at its default
   weir config --check weir.toml         whether that file is good
+  weir top                              how it goes, refreshed each second; q leaves
   weir plan --nic 10G --bitrate 2.5M    how many players, on paper
   weir bench --self                     how many players, on this machine
 
@@ -59,6 +62,11 @@ enum Command {
     },
     /// Say on paper how many players a network card carries, and what stops it first
     Plan(plan::Args),
+    /// Show how a server goes, at a terminal: load, streams, slow players, events
+    ///
+    /// Asks the server's API once a second. Where its config has `[api] token`, that is needed here
+    /// too. Printed once where stdout is no terminal.
+    Top(top::Args),
     /// Prove it: publish, play and measure against any server
     Bench(Box<bench::Args>),
 }
@@ -93,6 +101,7 @@ fn main() -> ExitCode {
         Command::Config { check: Some(path) } => check_config(&path).map(|()| ExitCode::SUCCESS),
         Command::Config { check: None } => print(config::DEFAULT_FILE).map(|()| ExitCode::SUCCESS),
         Command::Plan(args) => plan::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Top(args) => top::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

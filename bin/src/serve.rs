@@ -19,6 +19,7 @@ use network::{
 };
 
 use crate::config::{self, Config};
+use crate::console;
 use crate::status::Status;
 use crate::web;
 
@@ -83,8 +84,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let limiter = limiter(&config, open_files);
     let mut doors = bind(&config, &settings, count, &limiter, tls.as_ref())?;
     let urls = urls(&doors);
-    let rtmp = doors.iter().flatten().find(|door| door.speaks == Speaks::Rtmp && !door.is_tls);
-    let rtmp = rtmp.and_then(|door| port(door.bound.endpoint()));
+    let rtmp = rtmp_port(&doors);
     let page = watch_page(&doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
@@ -275,6 +275,7 @@ fn urls(doors: &[Vec<Door>]) -> Vec<String> {
         lines.push(format!("play        http://{http}/live/NAME.flv, or ws:// with the same path"));
         lines.push(format!("watch       http://{http}/watch/live/NAME"));
         lines.push(format!("look at     http://{http}/"));
+        lines.push(format!("operate at  http://{http}/console"));
     }
     for (name, speaks) in [("rtmps", Speaks::Rtmp), ("https", Speaks::Http)] {
         if let Some(address) = at(speaks, true) {
@@ -295,8 +296,10 @@ fn watch_page(doors: &[Vec<Door>]) -> Option<String> {
     Some(format!("{scheme}://{}/watch/live/demo", shown(door.bound.endpoint())))
 }
 
-fn port(endpoint: &Endpoint) -> Option<u16> {
-    match endpoint {
+/// The port that publishers are told.
+fn rtmp_port(doors: &[Vec<Door>]) -> Option<u16> {
+    let door = doors.iter().flatten().find(|door| door.speaks == Speaks::Rtmp && !door.is_tls)?;
+    match door.bound.endpoint() {
         Endpoint::Ip(address) => Some(address.port()),
         Endpoint::Name(_, port) => Some(*port),
         Endpoint::Unix(_) => None,
@@ -355,6 +358,7 @@ fn routes(
 ) -> Result<Rc<Server>, RouteError> {
     let server = Server::builder().on_failure(api::failure);
     let server = web::routes(server, hub, api, status, rtmp)?;
+    let server = console::routes(server, rtmp)?;
     Ok(door::http::routes(api.routes(server)?, hub, el)?.build())
 }
 

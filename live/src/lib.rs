@@ -15,6 +15,7 @@
 //! | [`log`] | bytes of a stream in memory, written once, read by many loops | queue per player |
 //! | [`meter`], [`audience`] | what a publisher sends; who plays a stream on all loops | |
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
+//! | [`health`] | whether a stream comes as it should, and why not | |
 //! | [`json`] | JSON, written as it comes | build a tree |
 //! | [`clients`] | who is here | do anything per frame |
 //! | [`directory`], [`events`] | the streams of all loops; what happens, for who listens | wait |
@@ -48,6 +49,7 @@ pub mod door;
 pub mod events;
 pub mod flush;
 pub mod format;
+pub mod health;
 pub mod histogram;
 pub mod hub;
 pub mod json;

@@ -99,6 +99,8 @@ pub const KEEPALIVE: Keepalive =
 
 /// Seconds that a stream's rates are remembered for: enough for half a minute.
 pub const SAMPLES: usize = 32;
+/// Times between keyframes that are remembered, to tell whether they are steady.
+pub const GOPS: usize = 8;
 /// A publisher that has sent nothing for so long is not live, whatever it says.
 pub const FLOWING: Duration = Duration::from_secs(2);
 /// Streams that are listed in one turn: each takes some microseconds.

@@ -17,6 +17,8 @@ pub struct Meter {
     since_key: u64,
     /// Time and pictures between the last two keyframes.
     gop: Option<(i64, u64)>,
+    /// Times between the keyframes before, the newest last.
+    gops: VecDeque<i64>,
 }
 
 /// Totals at one moment.
@@ -28,6 +30,8 @@ pub struct Sample {
     pub sent: u64,
     /// Pictures.
     pub pictures: u64,
+    /// Where the stream's clock is.
+    pub clock: Option<Time>,
 }
 
 /// A second's worth of each figure.
@@ -39,19 +43,28 @@ pub struct Rates {
     pub sent_kbps: f64,
     /// Pictures.
     pub pictures: f64,
+    /// Seconds of media; less than one where the publisher does not keep up. Nothing where not enough
+    /// has come to tell.
+    pub media: Option<f64>,
 }
 
 impl Meter {
     /// A frame came, on the stream's clock.
     pub fn frame(&mut self, frame: &Frame) {
         self.now.bytes += frame.payload.len() as u64;
+        self.now.clock = self.now.clock.max(Some(frame.dts));
         if frame.track != Track::Video {
             return;
         }
         self.now.pictures += 1;
         if frame.kind == FrameKind::Key {
             if let Some(last) = self.last_key.replace(frame.dts) {
-                self.gop = Some((frame.dts.since(last), self.since_key));
+                let span = frame.dts.since(last);
+                self.gop = Some((span, self.since_key));
+                self.gops.push_back(span);
+                if self.gops.len() > limits::GOPS {
+                    self.gops.pop_front();
+                }
             }
             self.since_key = 0;
         }
@@ -86,7 +99,9 @@ impl Meter {
         };
         let seconds = until.saturating_duration_since(*from).as_secs_f64();
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        let media = last.clock.zip(first.clock).map(|(now, before)| now.since(before));
         Rates {
+            media: media.map(|micros| micros as f64 / 1e6 / seconds),
             kbps: rate(last.bytes, first.bytes) / 125.0,
             sent_kbps: rate(last.sent, first.sent) / 125.0,
             pictures: rate(last.pictures, first.pictures),
@@ -96,6 +111,19 @@ impl Meter {
     /// Microseconds and pictures from one keyframe to the next.
     pub fn gop(&self) -> Option<(i64, u64)> {
         self.gop
+    }
+
+    /// The shortest and the longest of the last times between keyframes, in microseconds.
+    pub fn gops(&self) -> Option<(i64, i64)> {
+        self.gops.iter().min().copied().zip(self.gops.iter().max().copied())
+    }
+
+    /// For how long there are samples.
+    pub fn age(&self) -> Duration {
+        let ends = self.samples.front().zip(self.samples.back());
+        ends.map_or(Duration::ZERO, |((first, _), (last, _))| {
+            last.saturating_duration_since(*first)
+        })
     }
 }
 
@@ -130,9 +158,11 @@ mod tests {
             meter.sample(began + Duration::from_secs(second as u64 + 1));
         }
         let rates = meter.rates(Duration::from_secs(2));
-        assert_eq!(rates, Rates { kbps: 200.0, sent_kbps: 100.0, pictures: 25.0 });
+        let media = Some(1.0);
+        assert_eq!(rates, Rates { kbps: 200.0, sent_kbps: 100.0, pictures: 25.0, media });
         assert_eq!(meter.rates(Duration::from_secs(30)), rates);
         assert_eq!(meter.gop(), Some((2_000_000, 50)));
+        assert_eq!(meter.gops(), Some((2_000_000, 2_000_000)));
         assert!(meter.samples.len() <= limits::SAMPLES);
     }
 }

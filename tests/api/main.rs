@@ -12,5 +12,6 @@ mod lists;
 mod lookup;
 mod metrics;
 mod scripts_of_srs;
+mod sorted_lists;
 mod who_may_ask;
 mod why_a_player_is_slow;

@@ -9,3 +9,4 @@ mod examples;
 mod serve;
 mod stalled_log;
 mod system_calls;
+mod top;

@@ -123,7 +123,7 @@ impl List {
             tail: None,
         };
         let total: u64 = list.batches.iter().map(|batch| batch.total).sum();
-        let next = list.next_cursor();
+        let next = list.next_cursor().filter(|_| page.sort.is_none());
         Json::new(out, is_pretty).object(|json| {
             envelope(json, api);
             json.number("total", total);

@@ -9,7 +9,7 @@ use network::{Connection, EventLoop, TcpInfo};
 
 use super::Api;
 use super::answer::{List, Wrong, envelope};
-use super::gather::{Batch, Key, Step};
+use super::gather::{Batch, Best, Key, Step};
 use super::query::{Asked, Filter};
 use super::streams::{VHOST, send_list};
 use crate::clients::{Client, ClientId, Role};
@@ -23,7 +23,7 @@ const KEEPS_UP_MS: i64 = 500;
 
 /// `GET /api/v1/clients`
 pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
-    let parsed = asked.page().and_then(|page| {
+    let parsed = asked.page(&["id", "lag"]).and_then(|page| {
         let after = page.cursor.as_deref().map(str::parse::<ClientId>).transpose();
         let after = after.map_err(|error| Wrong::field("cursor", error.to_string()))?;
         Ok((asked.filter()?, after, page))
@@ -37,7 +37,11 @@ pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut Event
     }
     let (most, is_pretty) = (page.start + page.limit + 1, asked.is_pretty);
     let (answered, held) = reply.hold();
-    let step = move || rows(filter.clone(), after, most, is_pretty);
+    let is_by_lag = page.sort.is_some();
+    let step = move || match is_by_lag {
+        true => slowest(filter.clone(), most, is_pretty),
+        false => rows(filter.clone(), after, most, is_pretty),
+    };
     let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
     hub.gather(
         el,
@@ -80,6 +84,43 @@ fn rows(filter: Filter, after: Option<ClientId>, most: usize, is_pretty: bool) -
             true
         });
         is_over
+    })
+}
+
+/// The clients of a loop that are furthest behind, and why.
+fn slowest(filter: Filter, most: usize, is_pretty: bool) -> Step {
+    let (mut seen, mut best) = (None, Best::new(most));
+    let mut sorted: Option<std::vec::IntoIter<_>> = None;
+    Box::new(move |hub: &Rc<Hub>, el: &mut EventLoop, batch: &mut Batch| {
+        let mut looked = 0;
+        hub.clients.walk(seen, |client| {
+            if sorted.is_some() || looked >= limits::PASSED_PER_TURN {
+                return false;
+            }
+            seen = Some(client.id);
+            looked += 1;
+            if filter.takes(&client.stream, Some(client.protocol), client.peer) {
+                batch.total += 1;
+                let behind = lag(client).and_then(|(ms, _)| u64::try_from(ms).ok());
+                best.add(behind.map_or(0, |ms| ms + 1), client.id);
+            }
+            true
+        });
+        if looked > 0 {
+            return false;
+        }
+        let sorted = sorted.get_or_insert_with(|| best.take().into_iter());
+        for (rank, id) in sorted.by_ref().take(limits::ROWS_PER_TURN) {
+            // It may have left meanwhile.
+            hub.clients.with(id, |client| {
+                let conn = client.source.and_then(|source| el.peek(source));
+                batch.add(Key::RankedClient(rank, id), is_pretty, 2, |json| {
+                    row(json, client, conn);
+                    why(json, client, conn);
+                });
+            });
+        }
+        sorted.len() == 0
     })
 }
 

@@ -4,6 +4,8 @@
 //! order. No loop waits: the answers come as tasks, whenever they are there.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,13 +25,16 @@ use crate::name::StreamName;
 pub(crate) enum Key {
     Client(ClientId),
     Stream(StreamName),
+    /// The greatest first, then by name.
+    RankedClient(Reverse<u64>, ClientId),
+    RankedStream(Reverse<u64>, StreamName),
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Client(id) => write!(f, "{id}"),
-            Self::Stream(name) => write!(f, "{name}"),
+            Self::Client(id) | Self::RankedClient(_, id) => write!(f, "{id}"),
+            Self::Stream(name) | Self::RankedStream(_, name) => write!(f, "{name}"),
         }
     }
 }
@@ -62,6 +67,30 @@ impl Batch {
         let end = |at: usize| self.rows.get(at).map_or(0, |(_, end)| *end);
         let begin = at.checked_sub(1).map_or(0, end);
         self.bytes.get(begin..end(at)).unwrap_or_default()
+    }
+}
+
+/// The greatest of many, of which so many are kept.
+pub(crate) struct Best<K> {
+    most: usize,
+    kept: BinaryHeap<(Reverse<u64>, K)>,
+}
+
+impl<K: Ord> Best<K> {
+    pub fn new(most: usize) -> Self {
+        Self { most, kept: BinaryHeap::new() }
+    }
+
+    pub fn add(&mut self, rank: u64, key: K) {
+        self.kept.push((Reverse(rank), key));
+        if self.kept.len() > self.most {
+            self.kept.pop();
+        }
+    }
+
+    /// The greatest first.
+    pub fn take(&mut self) -> Vec<(Reverse<u64>, K)> {
+        std::mem::take(&mut self.kept).into_sorted_vec()
     }
 }
 

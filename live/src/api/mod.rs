@@ -88,7 +88,7 @@ const fn control(path: &'static str, run: Run) -> Route {
 
 const PRETTY: &[&str] = &["pretty"];
 const LIST: &[&str] =
-    &["app", "name", "protocol", "address", "limit", "count", "cursor", "start", "pretty"];
+    &["app", "name", "protocol", "address", "sort", "limit", "count", "cursor", "start", "pretty"];
 
 /// SRS's paths end with a slash where ours need none; both are answered.
 const ROUTES: &[Route] = &[

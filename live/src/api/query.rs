@@ -27,6 +27,8 @@ pub(super) struct Page {
     pub start: usize,
     /// Behind this one.
     pub cursor: Option<String>,
+    /// In another order than the usual one: by this.
+    pub sort: Option<&'static str>,
 }
 
 /// What entries of a list have to be.
@@ -89,8 +91,8 @@ impl Asked {
         number.map(Some).ok_or_else(|| Wrong::field(name, expected()))
     }
 
-    /// Which part of the list.
-    pub fn page(&self) -> Result<Page, Wrong> {
+    /// Which part of the list, which is in the order of the first of `orders` where nobody says.
+    pub fn page(&self, orders: &'static [&'static str]) -> Result<Page, Wrong> {
         let most = limits::ROWS;
         let (limit, count) = (self.number("limit", 1, most)?, self.number("count", 1, most)?);
         let start = self.number("start", 0, most)?.unwrap_or(0);
@@ -99,7 +101,21 @@ impl Asked {
         if cursor.is_some() && start > 0 {
             return Err(Wrong::field("start", "either a start or a cursor"));
         }
-        Ok(Page { limit, start, cursor })
+        let sort = match self.get("sort") {
+            None => None,
+            Some(text) => {
+                let known = orders.iter().position(|order| *order == text);
+                let expected = || format!("expected one of {}", orders.join(", "));
+                let place = known.ok_or_else(|| Wrong::field("sort", expected()))?;
+                orders.get(place).copied().filter(|_| place > 0)
+            }
+        };
+        if sort.is_some() && cursor.is_some() {
+            let text =
+                "what is sorted by a figure has no pages: it changes meanwhile; ask for more";
+            return Err(Wrong::field("cursor", text));
+        }
+        Ok(Page { limit, start, cursor, sort })
     }
 
     /// Which entries.

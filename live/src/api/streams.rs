@@ -8,11 +8,12 @@ use network::EventLoop;
 use network::http::{Answered, Reply, StatusCode};
 
 use super::answer::{List, Wrong, envelope};
-use super::gather::{Batch, Key, Step};
+use super::gather::{Batch, Best, Key, Step};
 use super::query::{Asked, Filter};
 use super::{Api, JSON};
 use crate::counters::Reason;
 use crate::directory::{codec_name, unix};
+use crate::health;
 use crate::hub::Hub;
 use crate::json::Json;
 use crate::limits;
@@ -24,7 +25,7 @@ pub(super) const VHOST: &str = "__defaultVhost__";
 
 /// `GET /api/v1/streams`
 pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
-    let parsed = asked.page().and_then(|page| {
+    let parsed = asked.page(&["name", "viewers", "health"]).and_then(|page| {
         let after = page.cursor.as_deref().map(StreamName::parse).transpose();
         let after = after.map_err(|error| Wrong::field("cursor", error.to_string()))?;
         Ok((asked.filter()?, after, page))
@@ -39,7 +40,11 @@ pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut Event
     let most = page.start + page.limit + 1;
     let is_pretty = asked.is_pretty;
     let (answered, held) = reply.hold();
-    let step = move || rows(filter.clone(), after.clone(), most, is_pretty);
+    let sort = page.sort;
+    let step = move || match sort {
+        Some(sort) => ranked(filter.clone(), sort, most, is_pretty),
+        None => rows(filter.clone(), after.clone(), most, is_pretty),
+    };
     let api = Rc::clone(api);
     let places = 0..api.hub.loop_count();
     let hub = Rc::clone(&api.hub);
@@ -85,10 +90,7 @@ fn rows(filter: Filter, after: Option<StreamName>, most: usize, is_pretty: bool)
             let Some(name) = names.next() else { return true };
             let Some(stream) = hub.find_stream(&name) else { continue };
             let stream = stream.borrow();
-            let origin = stream.origin.as_ref();
-            let protocol = origin.map(|origin| origin.protocol);
-            let peer = origin.and_then(|origin| origin.peer);
-            if !stream.has_begun() || !filter.takes(&name, protocol, peer) {
+            if !is_asked_for(&stream, &filter) {
                 continue;
             }
             batch.total += 1;
@@ -97,6 +99,48 @@ fn rows(filter: Filter, after: Option<StreamName>, most: usize, is_pretty: bool)
             }
         }
         false
+    })
+}
+
+fn is_asked_for(stream: &Stream, filter: &Filter) -> bool {
+    let origin = stream.origin.as_ref();
+    let protocol = origin.map(|origin| origin.protocol);
+    let peer = origin.and_then(|origin| origin.peer);
+    stream.has_begun() && filter.takes(&stream.name, protocol, peer)
+}
+
+/// The streams that live on a loop: those with the most viewers first, or those that are worst.
+fn ranked(filter: Filter, sort: &'static str, most: usize, is_pretty: bool) -> Step {
+    let mut names: Option<std::vec::IntoIter<StreamName>> = None;
+    let mut best = Best::new(most);
+    let mut sorted: Option<std::vec::IntoIter<_>> = None;
+    Box::new(move |hub: &Rc<Hub>, _, batch: &mut Batch| {
+        let names = names.get_or_insert_with(|| hub.stream_names().into_iter());
+        let now = Instant::now();
+        if names.len() > 0 {
+            for name in names.by_ref().take(limits::ROWS_PER_TURN) {
+                let Some(stream) = hub.find_stream(&name) else { continue };
+                let stream = stream.borrow();
+                if is_asked_for(&stream, &filter) {
+                    batch.total += 1;
+                    let viewers = u64::from(stream.audience.count());
+                    let rank = match sort {
+                        "health" => health::of(&stream, now).0 as u64,
+                        _ => viewers,
+                    };
+                    best.add(rank, name);
+                }
+            }
+            return false;
+        }
+        let sorted = sorted.get_or_insert_with(|| best.take().into_iter());
+        for (rank, name) in sorted.by_ref().take(limits::ROWS_PER_TURN) {
+            // It may have ended meanwhile.
+            let Some(stream) = hub.find_stream(&name) else { continue };
+            let stream = stream.borrow();
+            batch.add(Key::RankedStream(rank, name), is_pretty, 2, |json| row(json, &stream));
+        }
+        sorted.len() == 0
     })
 }
 
@@ -208,6 +252,11 @@ fn row(json: &mut Json<'_>, stream: &Stream) {
     json.text("app", name.app());
     json.text("url", format_args!("/{name}"));
     json.flag("live", stream.is_flowing(now));
+    let (state, why) = health::of(stream, now);
+    json.member_object("health", |json| {
+        json.text("state", state.label());
+        json.text("why", why);
+    });
     json.number("live_ms", millis(SystemTime::now()));
     json.number("clients", stream.audience.count().into());
     json.number("frames", frames);
