@@ -38,7 +38,7 @@ fn allocations(players: usize, request: &[u8]) -> (usize, u64) {
         let bound =
             Listen::on("127.0.0.1:0".parse().unwrap()).options(options.clone()).bind().unwrap();
         let address = bound.address().unwrap();
-        let server = door::http::routes(Server::builder(), &hub).unwrap().build();
+        let server = door::http::routes(Server::builder(), &hub, el).unwrap().build();
         let hub = Rc::clone(&hub);
         let rtmp = request[0] == 3;
         el.accept_on(bound, move |el, _| {
