@@ -7,4 +7,13 @@
 mod live;
 mod support;
 
+mod a_cache_asks_once;
+mod a_stream_ends_and_begins_anew;
+mod dash;
+mod files_are_the_stream;
+mod heads_that_caches_understand;
 mod lists_keep_the_rules;
+mod many_wait_at_once;
+mod memory_is_bounded;
+mod reloads_wait;
+mod viewers_are_counted;

@@ -10,7 +10,7 @@ use media::playlist::{File, Rendition};
 use media::{Frame, FrameKind};
 use weir_tests::PATIENCE;
 
-use crate::live::{Card, Publisher, Weir, is_picture};
+use crate::live::{Card, Publisher, Weir};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -215,7 +215,9 @@ impl Followed {
     }
 
     pub fn clean(self) -> Self {
-        assert!(self.faults.is_empty(), "{:#?}", self.faults);
+        if let Some(Fault { rule, what }) = self.faults.first() {
+            panic!("{rule:?}, and {} more: {what}", self.faults.len() - 1);
+        }
         self
     }
 }
@@ -295,9 +297,18 @@ pub fn publish(publisher: &mut Publisher, frames: &[Frame]) {
     }
 }
 
-/// Frames of each kind.
-pub fn counts(frames: &[Frame]) -> (usize, usize) {
-    let pictures = frames.iter().filter(|frame| is_picture(frame)).count();
-    let config = frames.iter().filter(|frame| frame.kind == FrameKind::Config).count();
-    (pictures, frames.len() - config - pictures)
+/// A stream of which so many pictures have come, its lists with all of that.
+pub fn listed(weir: &Weir, name: &str, pictures: u64) -> (Publisher, Card) {
+    let (mut publisher, mut card) = (weir.publish(name), Card::new(320, 240));
+    // Segments are made of what comes from when somebody asks.
+    let lists = ["video", "audio", "ts"].map(|list| {
+        let mut client = Client::new(weir.http);
+        client.ask("GET", &format!("/{name}/{list}.m3u8"), "");
+        client
+    });
+    stream(&mut publisher, &mut card, pictures);
+    for mut list in lists {
+        assert_eq!(list.answer().status, 200);
+    }
+    (publisher, card)
 }

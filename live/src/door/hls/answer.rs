@@ -125,7 +125,7 @@ pub(super) enum Ready {
         list: Rc<List>,
         /// What HTTP calls it.
         kind: &'static str,
-        /// Seconds that caches may keep it; 0 if they may not.
+        /// Seconds that caches may keep it.
         fresh_for: u32,
         /// The list its asker has already.
         known: Option<String>,
@@ -228,11 +228,7 @@ fn send_list(
             }
             head.header("Vary", "Accept-Encoding")?;
             head.header("ETag", &list.tag)?;
-            match fresh_for {
-                0 => head.header("Cache-Control", "no-cache"),
-                seconds => head.header("Cache-Control", format!("public, max-age={seconds}")),
-            }
-            .map(drop)
+            head.header("Cache-Control", format!("public, max-age={fresh_for}")).map(drop)
         },
         body,
     )
@@ -240,9 +236,9 @@ fn send_list(
 
 /// Whether a header's list of tags has this one. What caches made weak is as good here.
 fn names(tags: &str, tag: &str) -> bool {
-    tags.split(',').map(str::trim).any(|other| {
-        other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag
-    })
+    tags.split(',')
+        .map(str::trim)
+        .any(|other| other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag)
 }
 
 fn send_slice(

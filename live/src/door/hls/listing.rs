@@ -200,7 +200,8 @@ impl Listing {
                 // A list that was waited for is the same for all who ask for it; any other is old soon.
                 fresh_for: match ask.need {
                     Need::Grown(..) => target,
-                    _ if low => 0,
+                    // Players of low latency expect one of a cache to be a little old, and catch up.
+                    _ if low => 1,
                     _ => (target / 2).max(1),
                 },
             }
@@ -213,15 +214,7 @@ impl Listing {
             Need::Playable => self.state(hls).is_some().then(list),
             Need::List => Some(list()),
             Need::Grown(msn, part) => self.state(hls)?.has(msn, part).then(list),
-            Need::Manifest => {
-                let text = hls.manifest_text(&self.view.name, ask.host.as_deref())?;
-                Some(Ready::List {
-                    list: Rc::new(List::new(&text, ask.gzip)),
-                    kind: answer::DASH,
-                    fresh_for: u32::from(!self.is_low_latency(hls)),
-                    known: ask.known.clone(),
-                })
-            }
+            Need::Manifest => hls.manifest_now(&self.view.name, ask),
             Need::Segment(number) => self.segment(hls, number, ask),
             Need::Part(number, part) => self.part(hls, number, part, ask),
             Need::Init(generation) => {

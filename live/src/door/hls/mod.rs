@@ -156,6 +156,10 @@ impl Hls {
             host: request.headers().get_str("Host").map(str::to_owned),
             run: None,
         };
+        // Lists are there when their publisher is away, and for a while when the stream is over.
+        if let Some(ready) = self.manifest_now(name, &ask) {
+            return ready.send(&self.hub, reply);
+        }
         self.with_configs(reply, el, name, move |hls, el, view, configs| {
             let video = hls.listing(el, &view.name, Rendition::Video);
             let audio = hls.listing(el, &view.name, Rendition::Audio);
