@@ -67,7 +67,7 @@ fn and_are_answered_at_the_next_part() {
             assert!(busy <= 10, "{busy} hundredths of a second while nothing came");
         }
         // The frames of a part, and then the one that ends it.
-        let mut frames = card.pictures(6);
+        let frames = card.pictures(6);
         let end = card.pictures(1).pop().unwrap();
         frames.iter().for_each(|frame| publisher.send(frame));
         let sent = Instant::now();
