@@ -194,12 +194,16 @@ impl Hls {
         view.wait(
             until,
             Box::new(move |_, el| {
-                let next = match waits.entry(Start::Key) {
-                    Some(entry) => then(&hls, el, &waits, &entry.configs),
-                    None => Next::Now(Ready::unpublished(&waits.name)),
-                };
-                let now = el.now();
-                held.reply(el, |reply| next.go(&hls, reply, now));
+                // The stream may be the one that tells of its entry: lists ask it for more logs, which
+                // it has time for behind that.
+                el.defer(move |el| {
+                    let next = match waits.entry(Start::Key) {
+                        Some(entry) => then(&hls, el, &waits, &entry.configs),
+                        None => Next::Now(Ready::unpublished(&waits.name)),
+                    };
+                    let now = el.now();
+                    held.reply(el, |reply| next.go(&hls, reply, now));
+                });
             }),
         );
         answered
