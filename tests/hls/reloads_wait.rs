@@ -196,3 +196,20 @@ fn a_stream_without_a_keyframe_yet_is_waited_for() {
     stream(&mut publisher, &mut card, 40);
     assert_eq!(waits.answer().status, 200);
 }
+
+#[test]
+fn master_and_manifest_are_waited_for_before_anybody_publishes() {
+    // On one loop the stream itself wakes those who wait.
+    let weir = Weir::with(CONFIG, &["--loops", "1"]);
+    let asked = ["/live/waits.m3u8", "/live/waits.mpd", LIST].map(|path| {
+        let mut client = Client::new(weir.http);
+        client.ask("GET", path, "");
+        assert!(client.is_silent_for(A_WHILE));
+        client
+    });
+    let mut publisher = weir.publish("live/waits");
+    stream(&mut publisher, &mut Card::new(320, 240), 100);
+    for mut client in asked {
+        assert_eq!(client.answer().status, 200);
+    }
+}

@@ -194,7 +194,8 @@ impl Hls {
         view.wait(
             until,
             Box::new(move |_, el| {
-                // The stream is being written, and what follows opens other logs of it.
+                // The stream may be the one that tells of its entry: lists ask it for more logs, which
+                // it has time for behind that.
                 el.defer(move |el| {
                     let next = match waits.entry(Start::Key) {
                         Some(entry) => then(&hls, el, &waits, &entry.configs),
