@@ -88,7 +88,10 @@ fn judge(facts: &Facts) -> (State, String) {
     if facts.age < SETTLES {
         return (State::New, "it has just begun".to_owned());
     }
-    if let Some(media) = facts.lately.media.filter(|media| *media < KEEPS_UP) {
+    // What came is told by its newest picture: with few of them a second that is a coarse clock.
+    let pictures = facts.lately.pictures;
+    let grain = if pictures > 0.0 { 1.0 / (pictures * LATELY.as_secs_f64()) } else { 0.0 };
+    if let Some(media) = facts.lately.media.filter(|media| *media < KEEPS_UP - grain) {
         let text = format!(
             "its publisher sends {media:.2} s of media a second: its encoder or its network is too \
              slow"
@@ -149,6 +152,13 @@ mod tests {
             assert!(text.contains(words), "{text}");
         }
         assert!(State::Away > State::Starving && State::Starving > State::Good);
+    }
+
+    #[test]
+    fn two_pictures_a_second_are_a_coarse_clock() {
+        let facts = |media| Facts { lately: rates(2.0, media), before: rates(2.0, 1.0), ..good() };
+        assert_eq!(judge(&facts(0.83)).0, State::Good);
+        assert_eq!(judge(&facts(0.7)).0, State::Starving);
     }
 
     #[test]

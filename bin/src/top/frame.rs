@@ -11,7 +11,7 @@ use crate::units::shown_bytes;
 /// Cells of a bar of load.
 const BAR: usize = 20;
 /// Columns that a loop takes.
-const LOOP: usize = 48;
+const LOOP: usize = 52;
 /// Lines of loops, and of what is not well.
 const LOOP_LINES: usize = 4;
 const TROUBLES: usize = 3;
