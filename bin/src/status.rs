@@ -52,11 +52,12 @@ impl Status {
             ("streams", self.sum(|c| c.streams.here()), self.sum(|c| c.streams.came())),
             ("publishers", self.sum(|c| c.publishers.here()), self.sum(|c| c.publishers.came())),
             ("players", self.sum(|c| c.players.here()), self.sum(|c| c.players.came())),
+            ("viewers", self.sum(|c| c.viewers.here()), self.sum(|c| c.viewers.came())),
         ];
         for (name, here, came) in visitors {
             line(name, format!("{here} now, {came} in all"));
         }
-        let counts: [(&str, Figure); 9] = [
+        let counts: [(&str, Figure); 10] = [
             ("bytes_in", |c| c.bytes_in.get()),
             ("frames_in", |c| c.frames_in.get()),
             ("frames_before_key", |c| c.frames_before_key.get()),
@@ -66,6 +67,7 @@ impl Status {
             ("skips", |c| c.skips.get()),
             ("skipped_bytes", |c| c.skipped_bytes.get()),
             ("flushes", |c| c.flushes.get()),
+            ("slices", |c| c.slices.get()),
         ];
         for (name, of) in counts {
             line(name, self.sum(of).to_string());

@@ -312,6 +312,12 @@ impl Hub {
         }
         self.tell_live(el, &inner);
         drop(inner);
+        if !known {
+            for place in 0..self.loops.all().len() {
+                let name = name.clone();
+                self.on(el, place, move |hub, _| hub.forget_ended(&name));
+            }
+        }
         Ok(Ticket { hub: Rc::clone(self), stream, number, since: now })
     }
 
@@ -488,6 +494,11 @@ impl Hub {
     /// The view of a log, if this loop has one.
     pub fn find_view(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
         self.views.borrow().get(&(name.clone(), format)).cloned()
+    }
+
+    /// The stream has begun anew: who comes is shown nothing of its last life any more.
+    fn forget_ended(&self, name: &StreamName) {
+        self.views.borrow_mut().retain(|(of, _), view| of != name || !view.has_ended());
     }
 
     fn opened(

@@ -50,6 +50,12 @@ pub const PENDING: usize = 256 * 1024;
 
 // ---- segments ----
 
+/// Segments that are listed however short the window: fewer make players stop and start.
+pub const SEGMENTS_LISTED: usize = 3;
+/// Segments that are kept however short the window: those listed, as many again for who has read an older
+/// list, and the one that grows.
+pub const SEGMENTS_KEPT: usize = 2 * SEGMENTS_LISTED + 1;
+
 /// A keyframe ends a segment that lacks no more than one in so many of its wanted length: encoders'
 /// keyframes are rarely exactly as far apart as they were told.
 pub const SEGMENT_EARLY: i64 = 4;
@@ -69,6 +75,9 @@ pub const HELD: usize = 32 * 1024;
 pub const HELD_FOR: Duration = Duration::from_secs(50);
 /// Viewers of lists that one loop tells apart.
 pub const VIEWERS: usize = 200_000;
+/// How often a loop tells another one that a viewer is still there; more often where viewers are soon
+/// taken for gone.
+pub const VIEWERS_TOLD: Duration = Duration::from_secs(5);
 /// A chunk may be longer than a part is wanted by one in so many, since times are rounded and pictures
 /// do not come in round numbers: 24 pictures a second make parts of 5, not of 4.
 pub const PART_JITTER: i64 = 20;

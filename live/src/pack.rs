@@ -302,16 +302,19 @@ impl Mp4 {
         // What lists name waits for the next frame: only that one tells whether the segment goes on,
         // and how long the last frame lasts.
         let is_listed = out.format.is_segmented();
-        if begins || placed.segment != self.segment || is_listed && self.is_full(frame.track) {
+        // Parts that are listed have about the same length, whatever keyframes come within a segment.
+        let is_over = if is_listed { self.is_full(frame.track) } else { begins };
+        if is_over || placed.segment != self.segment {
             self.finish(Some(frame), out);
         }
         self.configure(placed, frame.dts, out);
         (self.epoch, self.segment) = (placed.epoch, placed.segment);
-        if self.track(frame.track).is_none() {
-            return Ok(());
-        }
+        // Another track's frame ends a segment too: its next part is of the next one.
         if self.begun.is_none_or(|(segment, _)| segment != placed.segment) {
             self.begun = Some((placed.segment, frame.dts));
+        }
+        if self.track(frame.track).is_none() {
+            return Ok(());
         }
         if self.push(frame, begins).is_err() {
             self.finish(Some(frame), out);

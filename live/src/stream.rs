@@ -602,7 +602,8 @@ impl Stream {
         };
         let span = play.close_after.max(kept);
         let (kept, span, part) = (micros(kept), micros(span), micros(hls.part));
-        Bounds { bytes: *log_bytes, span, kept, part }
+        let segments = if format.is_segmented() { limits::SEGMENTS_KEPT } else { 0 };
+        Bounds { bytes: *log_bytes, span, kept, segments, part }
     }
 
     fn log(&self, format: Format) -> Option<&Writer> {

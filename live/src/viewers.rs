@@ -16,9 +16,6 @@ use crate::hub::Hub;
 use crate::limits;
 use crate::name::StreamName;
 
-/// How often a loop tells another one that a viewer is still there.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
-
 /// A viewer, on the loop that counts it.
 #[derive(Clone, Debug)]
 pub struct Viewer {
@@ -55,7 +52,7 @@ impl Viewers {
     ) {
         let now = el.now();
         let mut here = self.here.borrow_mut();
-        let is_told = here.get(&key).is_some_and(|told| now - *told < TOLD_EVERY);
+        let is_told = here.get(&key).is_some_and(|told| now - *told < told_every(hub));
         if is_told || here.len() >= limits::VIEWERS {
             return;
         }
@@ -91,8 +88,8 @@ impl Viewers {
 
     /// Those that have asked for nothing for too long have left.
     pub(crate) fn look_around(&self, hub: &Hub, now: Instant) {
-        let told = |at: &mut Instant| now.saturating_duration_since(*at) < TOLD_EVERY;
-        self.here.borrow_mut().retain(|_, at| told(at));
+        let every = told_every(hub);
+        self.here.borrow_mut().retain(|_, told| now.saturating_duration_since(*told) < every);
         let bound = hub.settings.hls.viewer_leaves_after;
         self.counted.borrow_mut().retain(|_, viewer| {
             let stays = now.saturating_duration_since(viewer.heard) < bound;
@@ -108,4 +105,8 @@ impl Viewers {
     pub fn each(&self, mut each: impl FnMut(u64, &Viewer)) {
         self.counted.borrow().iter().for_each(|(key, viewer)| each(*key, viewer));
     }
+}
+
+fn told_every(hub: &Hub) -> Duration {
+    limits::VIEWERS_TOLD.min(hub.settings.hls.viewer_leaves_after / 4)
 }

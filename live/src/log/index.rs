@@ -129,6 +129,12 @@ impl Index {
         &self.segments
     }
 
+    /// Where the last `count` segments begin.
+    pub fn begin_of_segments(&self, count: usize) -> u64 {
+        let place = self.segments.len().saturating_sub(count);
+        self.segments.get(place).map_or(self.head, |first| first.at)
+    }
+
     /// The first packet of a segment, and of the one behind it.
     pub fn segment(&self, number: u32) -> Option<(Packet, Option<Packet>)> {
         let place = self.segments.iter().position(|first| first.segment == number)?;

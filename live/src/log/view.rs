@@ -55,6 +55,8 @@ pub struct View {
     pub(crate) tally: Tally,
     skip_span: i64,
     skip_bytes: u64,
+    /// The most bytes that are listed: what leaves the list stays in the log for as long again.
+    listed_bytes: u64,
     pub(crate) flush: Flush,
 }
 
@@ -188,6 +190,7 @@ impl View {
             tally: Tally::default(),
             skip_span: i64::try_from(skip_after.as_micros()).unwrap_or(i64::MAX),
             skip_bytes,
+            listed_bytes: settings.log_bytes / 2,
             flush: Flush {
                 flushed: Cell::new(now),
                 due: Cell::new(None),
@@ -307,9 +310,12 @@ impl View {
         inner.deserted = None;
     }
 
-    /// Somebody asked for something of it: it is kept for a while.
+    /// Somebody asked for something of it: it is kept for a while. Of what is over nothing is kept
+    /// longer for that.
     pub(crate) fn touch(&self) {
-        self.inner.borrow_mut().deserted = None;
+        if !self.has_ended() {
+            self.inner.borrow_mut().deserted = None;
+        }
     }
 
     /// Changes whenever the log does.
@@ -349,7 +355,7 @@ impl View {
     pub(crate) fn segment(&self, number: u32) -> Option<(u64, Option<u64>)> {
         let inner = self.inner.borrow();
         let (first, next) = inner.index.segment(number)?;
-        let is_over = inner.begun.is_some_and(|(begun, _)| begun != number) || self.has_ended();
+        let is_over = self.has_ended() || inner.begun.is_some_and(|(begun, _)| begun != number);
         let end = next.map(|next| next.at).or(is_over.then_some(inner.index.head()));
         Some((first.at, end))
     }
@@ -366,9 +372,14 @@ impl View {
     /// The segments of the last `window` microseconds, as lists have them.
     pub(crate) fn segments(&self, window: i64) -> Segments {
         let inner = self.inner.borrow();
-        let Inner { index, configs, begun, longest_segment, .. } = &*inner;
+        let Inner { index, configs, begun, .. } = &*inner;
         let under_way = begun.filter(|_| !self.has_ended());
-        Segments::of(index, configs, under_way, window, *longest_segment)
+        Segments::of(index, configs, under_way, window, self.listed_bytes)
+    }
+
+    /// The longest segment of the stream so far, in microseconds.
+    pub(crate) fn longest_segment(&self) -> i64 {
+        self.inner.borrow().longest_segment
     }
 
     /// Has `watch` called whenever the log has grown, and when the stream ends.

@@ -31,6 +31,8 @@ pub struct Bounds {
     pub span: i64,
     /// Microseconds of it that are kept even where nobody needs them.
     pub kept: i64,
+    /// Segments that are kept likewise.
+    pub segments: usize,
     /// Microseconds that a part of a segment lasts.
     pub part: i64,
 }
@@ -163,6 +165,7 @@ impl Writer {
         let needed = needed.map_or(self.index.tail(), |packet| packet.at);
         let needed = needed.max(self.index.begin_of_last(self.bounds.span));
         let recent = self.index.begin_of_last(self.bounds.kept);
+        let recent = recent.min(self.index.begin_of_segments(self.bounds.segments));
         let bound = self.index.head().saturating_sub(self.bounds.bytes);
         let tail = self.index.boundary(entry.min(needed).min(recent).max(bound));
         if tail <= self.tail {
@@ -264,7 +267,7 @@ mod tests {
     /// What FLV puts around an AVC picture.
     const HEADERS: u64 = 20;
     const BOUNDS: Bounds =
-        Bounds { bytes: 1 << 20, span: 15_000_000, kept: 500_000, part: 200_000 };
+        Bounds { bytes: 1 << 20, span: 15_000_000, kept: 500_000, segments: 0, part: 200_000 };
 
     fn picture(number: i64, len: usize) -> Frame {
         let kind = if number % 10 == 0 { FrameKind::Key } else { FrameKind::Delta };

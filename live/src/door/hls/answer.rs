@@ -6,7 +6,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use network::http::{Answered, Body, Reply, Request, ResponseWriter, StatusCode, WriteError};
+use network::http::{
+    Answered, Body, Method, Reply, Request, ResponseWriter, StatusCode, WriteError,
+};
 
 use super::slice::Slice;
 use crate::counters::Reason;
@@ -31,11 +33,11 @@ pub(super) struct List {
 }
 
 impl List {
-    /// `version` tells it from others of the same address.
-    pub(super) fn new(text: &str, gzip: bool, version: u64) -> Self {
+    pub(super) fn new(text: &str, gzip: bool) -> Self {
         let form = if gzip { "z" } else { "" };
-        let sum = text.bytes().fold(version, |sum, byte| {
-            sum.rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(byte)
+        // FNV-1a: the same text has the same tag, whichever loop made it.
+        let sum = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let tag = format!("\"{sum:x}{form}\"");
         let body = match gzip {
@@ -76,7 +78,12 @@ impl Range {
 /// The range a request asks for. Of several, or of other units than bytes, none is heard: the whole
 /// file is right too. One that makes no sense is an error.
 pub(super) fn range_of(request: &Request<'_>) -> Result<Option<Range>, ()> {
-    let Some(value) = request.headers().get_str("Range") else { return Ok(None) };
+    let headers = request.headers();
+    // Files have no tags: whoever has a part of one from before cannot know that it is of this one.
+    if request.method() != Method::Get || headers.get_str("If-Range").is_some() {
+        return Ok(None);
+    }
+    let Some(value) = headers.get_str("Range") else { return Ok(None) };
     let Some(range) = value.trim().strip_prefix("bytes=") else { return Ok(None) };
     if range.contains(',') {
         return Ok(None);
@@ -118,7 +125,7 @@ pub(super) enum Ready {
         list: Rc<List>,
         /// What HTTP calls it.
         kind: &'static str,
-        /// Seconds that caches may keep it; 0 if they may not.
+        /// Seconds that caches may keep it.
         fresh_for: u32,
         /// The list its asker has already.
         known: Option<String>,
@@ -206,7 +213,7 @@ fn send_list(
     fresh_for: u32,
     known: Option<&str>,
 ) -> Answered {
-    let is_known = known.is_some_and(|known| known == list.tag);
+    let is_known = known.is_some_and(|known| names(known, &list.tag));
     let (status, body) = match is_known {
         true => (StatusCode::NOT_MODIFIED, Body::Empty),
         false => (StatusCode::OK, Body::Shared(list.body.clone())),
@@ -221,14 +228,17 @@ fn send_list(
             }
             head.header("Vary", "Accept-Encoding")?;
             head.header("ETag", &list.tag)?;
-            match fresh_for {
-                0 => head.header("Cache-Control", "no-cache"),
-                seconds => head.header("Cache-Control", format!("public, max-age={seconds}")),
-            }
-            .map(drop)
+            head.header("Cache-Control", format!("public, max-age={fresh_for}")).map(drop)
         },
         body,
     )
+}
+
+/// Whether a header's list of tags has this one. What caches made weak is as good here.
+fn names(tags: &str, tag: &str) -> bool {
+    tags.split(',')
+        .map(str::trim)
+        .any(|other| other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag)
 }
 
 fn send_slice(
@@ -301,9 +311,16 @@ mod tests {
 
     #[test]
     fn a_list_is_the_same_as_long_as_its_text_is() {
-        let tag = |text: &str, gzip| List::new(text, gzip, 1).tag;
+        let tag = |text: &str, gzip| List::new(text, gzip).tag;
         assert_eq!(tag("a", false), tag("a", false));
         assert_ne!(tag("a", false), tag("b", false));
         assert_ne!(tag("a", false), tag("a", true));
+    }
+
+    #[test]
+    fn tags_are_found_in_a_list() {
+        assert!(names("\"a\"", "\"a\"") && names("*", "\"a\""));
+        assert!(names("\"b\", W/\"a\"", "\"a\""));
+        assert!(!names("\"b\", \"ab\"", "\"a\"") && !names("", "\"a\""));
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Ask {
     pub known: Option<String>,
     /// What it calls this server.
     pub host: Option<String>,
+    /// Which life of the stream it is of; lists are of whichever there is.
+    pub run: Option<Run>,
 }
 
 struct Waiting {
@@ -94,11 +96,6 @@ impl Listing {
         &self.view
     }
 
-    /// Whether files of this run are of this log; nothing as long as the log is not there.
-    pub(super) fn is_of(&self, run: Run) -> Option<bool> {
-        self.view.file().map(|_| self.view.run() == run)
-    }
-
     /// Bits a second, of the segment that has most and of all.
     pub(super) fn bitrate(&self, hls: &Hls) -> (u64, u64) {
         self.segments(hls).bitrate
@@ -135,12 +132,13 @@ impl Listing {
         reports: &'a [Report],
     ) -> Media<'a> {
         let part = i64::try_from(hls.hub.settings.hls.part.as_micros()).unwrap_or(i64::MAX);
-        let part = part.saturating_add(part / limits::PART_JITTER);
+        // Pictures that come seldom make longer parts than are wanted.
+        let part = part.saturating_add(part / limits::PART_JITTER).max(segments.longest_part);
         Media {
             rendition: self.rendition,
             run: self.view.run(),
             prefix: "",
-            target_duration: segments.target_duration(),
+            target_duration: self.target_duration(segments),
             part_target: self.is_low_latency(hls).then_some(part),
             part_hold_back: part.saturating_mul(limits::PARTS_HELD_BACK),
             segments: &segments.complete,
@@ -151,6 +149,10 @@ impl Listing {
             reports,
             skip: false,
         }
+    }
+
+    fn target_duration(&self, segments: &Segments) -> u32 {
+        segments.target_duration(self.view.longest_segment())
     }
 
     /// How far the other rendition is.
@@ -179,7 +181,7 @@ impl Listing {
             *lists = Some((made, Lists::default()));
         }
         let place = usize::from(ask.skip) * 2 + usize::from(ask.gzip);
-        let make = || Rc::new(List::new(&media.text(), ask.gzip, self.view.version()));
+        let make = || Rc::new(List::new(&media.text(), ask.gzip));
         match lists.as_mut().and_then(|(_, lists)| lists.by.get_mut(place)) {
             Some(list) => Rc::clone(list.get_or_insert_with(make)),
             None => make(),
@@ -190,7 +192,7 @@ impl Listing {
     pub(super) fn resolve(&self, hls: &Hls, ask: &Ask) -> Option<Ready> {
         let list = || {
             let low = self.is_low_latency(hls);
-            let target = self.segments(hls).target_duration();
+            let target = self.target_duration(&self.segments(hls));
             Ready::List {
                 list: self.list(hls, ask),
                 kind: answer::HLS,
@@ -198,35 +200,34 @@ impl Listing {
                 // A list that was waited for is the same for all who ask for it; any other is old soon.
                 fresh_for: match ask.need {
                     Need::Grown(..) => target,
-                    _ if low => 0,
+                    // Players of low latency expect one of a cache to be a little old, and catch up.
+                    _ if low => 1,
                     _ => (target / 2).max(1),
                 },
             }
         };
+        // Until its log is there nobody knows which life it is.
+        if ask.run.is_some_and(|run| self.view.file().is_some() && run != self.view.run()) {
+            return Some(Ready::gone("it is of another life of the stream"));
+        }
         match ask.need {
             Need::Playable => self.state(hls).is_some().then(list),
             Need::List => Some(list()),
             Need::Grown(msn, part) => self.state(hls)?.has(msn, part).then(list),
-            Need::Manifest => {
-                let text = hls.manifest_text(&self.view.name, ask.host.as_deref())?;
-                Some(Ready::List {
-                    list: Rc::new(List::new(&text, ask.gzip, 0)),
-                    kind: answer::DASH,
-                    fresh_for: u32::from(!self.is_low_latency(hls)),
-                    known: ask.known.clone(),
-                })
-            }
+            Need::Manifest => hls.manifest_now(&self.view.name, ask),
             Need::Segment(number) => self.segment(hls, number, ask),
             Need::Part(number, part) => self.part(hls, number, part, ask),
-            Need::Init(generation) => match self.view.configs_of_generation(generation) {
-                Some(configs) => {
-                    let mut bytes = Vec::new();
+            Need::Init(generation) => {
+                self.view.file()?;
+                let mut bytes = Vec::new();
+                if let Some(configs) = self.view.configs_of_generation(generation) {
                     crate::pack::append_init(container(self.rendition), &configs, &mut bytes);
-                    Some(Ready::Init { bytes, kind: self.view.format.content_type() })
                 }
-                None if self.view.file().is_none() => None,
-                None => Some(Ready::gone("there is no such init segment any more")),
-            },
+                Some(match bytes.is_empty() {
+                    true => Ready::gone("there is no such init segment, or not any more"),
+                    false => Ready::Init { bytes, kind: self.view.format.content_type() },
+                })
+            }
         }
     }
 
@@ -266,7 +267,7 @@ impl Listing {
     pub(super) fn wait(&self, hls: &Hls, ask: Ask, held: Held, now: Instant) {
         let wait = match ask.need {
             Need::Grown(..) | Need::Part(..) => {
-                Duration::from_secs(self.segments(hls).target_duration().into()) * 3
+                Duration::from_secs(self.target_duration(&self.segments(hls)).into()) * 3
             }
             _ => hls.hub.settings.play.wait_for_publisher.max(Duration::from_millis(100)),
         };
@@ -287,8 +288,11 @@ impl Listing {
         }
     }
 
-    /// Ends what has waited long enough.
-    pub(super) fn expire(&self, hls: &Hls, el: &mut EventLoop) {
+    /// Ends what has waited long enough. The log is kept as long as somebody waits.
+    pub(super) fn look_around(&self, hls: &Hls, el: &mut EventLoop) {
+        if !self.waiting.borrow().is_empty() {
+            self.view.touch();
+        }
         if self.next_end.get().is_some_and(|end| end <= el.now()) {
             self.next_end.set(None);
             self.answer(hls, el, true);
@@ -329,7 +333,8 @@ impl Listing {
     /// The answer to what has waited long enough. A stream that is there and has no segment yet is
     /// waited for a while longer.
     fn late(&self, hls: &Hls, waiting: &mut Waiting, now: Instant) -> Option<Ready> {
-        let longest = hls.hub.settings.hls.longest_segment;
+        let hls = &hls.hub.settings.hls;
+        let longest = hls.longest_segment.saturating_add(hls.segment);
         match waiting.ask.need {
             Need::Grown(..) | Need::Part(..) => Some(Ready::late()),
             _ if !self.view.is_live() => Some(Ready::unpublished(&self.view.name)),

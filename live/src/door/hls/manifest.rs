@@ -11,7 +11,8 @@ use media::playlist::dash::{Clock, Listed, Manifest, Period};
 use media::playlist::{Rendition, Track};
 
 use super::Hls;
-use super::listing::Listing;
+use super::answer::{self, List, Ready};
+use super::listing::{Ask, Listing};
 use crate::format::Configs;
 use crate::limits;
 use crate::log::segments::Segments;
@@ -20,13 +21,23 @@ use crate::name::StreamName;
 /// Where a client learns what time it is here.
 pub const TIME: &str = "/time";
 
-/// Complete segments of one track after which the other one is taken for silent.
-const WAITED_FOR: usize = 3;
-
 impl Hls {
-    /// The manifest, as soon as there is a segment to be listed.
-    pub(super) fn manifest_text(&self, name: &StreamName, host: Option<&str>) -> Option<String> {
+    /// The answer to who asks for the manifest, if there is one to be sent.
+    pub(super) fn manifest_now(&self, name: &StreamName, ask: &Ask) -> Option<Ready> {
+        let text = self.manifest_text(name, ask.host.as_deref())?;
+        Some(Ready::List {
+            list: Rc::new(List::new(&text, ask.gzip)),
+            kind: answer::DASH,
+            fresh_for: 1,
+            known: ask.known.clone(),
+        })
+    }
+
+    /// The manifest, as soon as there is a segment of each track to be listed: players do not take up a
+    /// track that comes later in a period.
+    fn manifest_text(&self, name: &StreamName, host: Option<&str>) -> Option<String> {
         let listings = [Rendition::Video, Rendition::Audio].map(|of| self.find(name, of));
+        let listings = listings.map(|listing| listing.filter(|listing| self.is_current(listing)));
         let segments: [Option<Rc<Segments>>; 2] = [0, 1].map(|side| {
             let listing = listings.get(side)?.as_ref()?;
             Some(listing.segments(self)).filter(|segments| !segments.complete.is_empty())
@@ -37,12 +48,14 @@ impl Hls {
         let media = listing.media(self, segments, &[]);
         let generations = generations(listing, [video, audio]);
         let newest = generations.values().next_back()?;
-        // Players never take up a track that a period did not have when they read it first.
-        let is_due = |track: &Option<_>, of: &Option<Rc<Segments>>| track.is_some() && of.is_none();
-        let lacks_one = is_due(&newest.video_in_mp4, video) || is_due(&newest.audio_in_mp4, audio);
-        if lacks_one && segments.complete.len() < WAITED_FOR {
+        let lacks = |is: bool, of: &Option<_>| is && of.is_none();
+        let lacks_one = lacks(newest.video_in_mp4.is_some(), video)
+            || lacks(newest.audio_in_mp4.is_some(), audio);
+        // What has not come by then is only said to be there.
+        if lacks_one && segments.complete.len() < limits::SEGMENTS_LISTED {
             return None;
         }
+        listings.iter().flatten().for_each(|listing| listing.view().touch());
         let rate = |of: &Option<Rc<Segments>>| of.as_ref().map(|of| of.bitrate);
         let periods: Vec<Period<'_>> = generations
             .iter()

@@ -68,14 +68,17 @@ impl Hls {
     fn look_around(&self, el: &mut EventLoop) {
         let listings: Vec<_> = self.listings.borrow().values().cloned().collect();
         for listing in listings {
-            listing.expire(self, el);
+            listing.look_around(self, el);
         }
-        // A log that is closed for want of readers has no list any more.
-        self.listings.borrow_mut().retain(|_, listing| {
-            let (name, format) = (&listing.view().name, listing.view().format);
-            let known = self.hub.find_view(name, format);
-            known.is_some_and(|view| Rc::ptr_eq(&view, listing.view()))
-        });
+        self.listings.borrow_mut().retain(|_, listing| self.is_current(listing));
+    }
+
+    /// A log that is closed for want of readers has no list any more, and neither has a life of the
+    /// stream behind which another one has begun.
+    fn is_current(&self, listing: &Listing) -> bool {
+        let (name, format) = (&listing.view().name, listing.view().format);
+        let known = self.hub.find_view(name, format);
+        known.is_some_and(|view| Rc::ptr_eq(&view, listing.view()))
     }
 
     /// The list of a rendition; made by who asks first.
@@ -86,7 +89,7 @@ impl Hls {
         rendition: Rendition,
     ) -> Rc<Listing> {
         let key = (name.clone(), rendition);
-        if let Some(listing) = self.listings.borrow().get(&key) {
+        if let Some(listing) = self.listings.borrow().get(&key).filter(|of| self.is_current(of)) {
             listing.view().touch();
             return Rc::clone(listing);
         }
@@ -126,11 +129,10 @@ impl Hls {
                 return fail(&self.hub, reply, StatusCode::BAD_REQUEST, text);
             }
         };
-        self.forget_ended(name);
         let gzip = answer::takes_gzip(request);
         let known = answer::known(request);
         self.with_configs(reply, el, name, move |hls, el, view, configs| {
-            let list = List::new(&hls.master_text(el, view, configs, wanted), gzip, 0);
+            let list = List::new(&hls.master_text(el, view, configs, wanted), gzip);
             Next::Now(Ready::List { list: Rc::new(list), kind: answer::HLS, fresh_for: 1, known })
         })
     }
@@ -145,7 +147,6 @@ impl Hls {
     ) -> Answered {
         let peer = reply.connection().peer();
         self.hub.viewers.seen(&self.hub, el, viewer_key(name, request, peer), name, peer);
-        self.forget_ended(name);
         let ask = Ask {
             need: Need::Manifest,
             skip: false,
@@ -153,7 +154,12 @@ impl Hls {
             range: None,
             known: answer::known(request),
             host: request.headers().get_str("Host").map(str::to_owned),
+            run: None,
         };
+        // Lists are there when their publisher is away, and for a while when the stream is over.
+        if let Some(ready) = self.manifest_now(name, &ask) {
+            return ready.send(&self.hub, reply);
+        }
         self.with_configs(reply, el, name, move |hls, el, view, configs| {
             let video = hls.listing(el, &view.name, Rendition::Video);
             let audio = hls.listing(el, &view.name, Rendition::Audio);
@@ -163,12 +169,6 @@ impl Hls {
                 (None, None) => Next::Now(Ready::gone("MP4 has no words for its codecs")),
             }
         })
-    }
-
-    /// The lists of a life of the stream that is over make room for those of the next.
-    fn forget_ended(&self, name: &StreamName) {
-        let mut listings = self.listings.borrow_mut();
-        listings.retain(|(other, _), listing| other != name || !listing.view().has_ended());
     }
 
     /// Calls `then` as soon as it is known what tracks the stream has.
@@ -293,14 +293,18 @@ impl Hls {
                 let listing = self.listing(el, name, rendition);
                 let need = match listing.state(self).map(|state| state.answer(&reload)) {
                     None => Need::Playable,
-                    Some(Answer::Now) => Need::List,
-                    Some(Answer::Wait { msn, part }) => Need::Grown(msn, part),
                     Some(Answer::Bad(error)) => return self.bad_reload(reply, error),
+                    Some(Answer::Wait { msn, part }) => Need::Grown(msn, part),
+                    // Who asks for what is there is answered like those who waited for it: caches
+                    // take all of them for one.
+                    Some(Answer::Now) => {
+                        reload.msn.map_or(Need::List, |msn| Need::Grown(msn, reload.part))
+                    }
                 };
                 let gzip = answer::takes_gzip(request);
                 let known = answer::known(request);
                 let skip = reload.skip;
-                let ask = Ask { need, skip, gzip, range: None, known, host: None };
+                let ask = Ask { need, skip, gzip, range: None, known, host: None, run: None };
                 return self.serve(reply, el.now(), &listing, ask);
             }
             File::Segment { rendition, run, number } => (rendition, run, Need::Segment(number)),
@@ -312,19 +316,13 @@ impl Hls {
         let (rendition, run, need) = need;
         // Files are named by lists: who asks for one has seen its list, on whichever loop.
         let listing = self.listing(el, name, rendition);
-        let range = match answer::range_of(request) {
-            Ok(range) => range,
-            Err(()) => {
-                let text = "one range of bytes, please";
-                return fail(&self.hub, reply, StatusCode::BAD_REQUEST, text);
-            }
+        let Ok(range) = answer::range_of(request) else {
+            let text = "one range of bytes, please";
+            return fail(&self.hub, reply, StatusCode::BAD_REQUEST, text);
         };
-        let ask = Ask { need, skip: false, gzip: false, range, known: None, host: None };
-        match listing.is_of(run) {
-            Some(false) => Ready::gone("it is of a life of the stream that is over"),
-            _ => return self.serve(reply, el.now(), &listing, ask),
-        }
-        .send(&self.hub, reply)
+        let (known, host, run) = (None, None, Some(run));
+        let ask = Ask { need, skip: false, gzip: false, range, known, host, run };
+        self.serve(reply, el.now(), &listing, ask)
     }
 
     /// Answers now, or when the log has grown.

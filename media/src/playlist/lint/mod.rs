@@ -21,7 +21,8 @@ pub enum Rule {
     TargetDuration,
     /// A segment keeps its URI, duration, init segment and parts.
     Changed,
-    /// A part is at most as long as the target, and at least 85 % of it unless it is a segment's last.
+    /// A part is at most as long as the target, and at least 85 % of it unless it is a segment's last, or
+    /// a player can begin with it.
     PartDuration,
     /// The parts of a segment are as long as it is.
     PartSum,
@@ -212,7 +213,7 @@ fn parts(list: &Playlist, segment: &Listed, faults: &mut Faults) {
             format!("{} takes {} µs of at most {target}", part.uri, part.duration)
         });
     }
-    for part in but_last {
+    for part in but_last.iter().filter(|part| !part.independent) {
         faults.check(part.duration >= target / 100 * 85, Rule::PartDuration, || {
             format!("{} takes only {} µs of {target}", part.uri, part.duration)
         });
