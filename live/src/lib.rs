@@ -38,6 +38,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod announced;
 pub mod api;
 pub mod audience;
 pub mod clients;
