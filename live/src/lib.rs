@@ -14,6 +14,7 @@
 //! | [`segment`] | where segments begin, the same in every format | look into frames |
 //! | [`log`] | bytes of a stream in memory, written once, read by many loops | queue per player |
 //! | [`meter`], [`audience`] | what a publisher sends; who plays a stream on all loops | |
+//! | [`announced`] | tracks that metadata announces, and frames that wait for these | wait for ever |
 //! | [`stream`] | a publisher, its configurations, its logs | know who plays |
 //! | [`health`] | whether a stream comes as it should, and why not | |
 //! | [`json`] | JSON, written as it comes | build a tree |
@@ -38,6 +39,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod announced;
 pub mod api;
 pub mod audience;
 pub mod clients;

@@ -20,6 +20,16 @@ pub const STEP_BACK: Duration = Duration::from_secs(1);
 /// The step that stands for one nobody can believe.
 pub const STEP_UNKNOWN: Duration = Duration::from_millis(20);
 
+// ---- tracks that are announced ----
+
+/// How long frames wait for a track that metadata announces: encoders send the first of each within a
+/// tenth of a second of the stream, and some announce sound that never comes.
+pub const ANNOUNCED: Duration = Duration::from_millis(500);
+/// Frames that wait: those of 500 ms at 120 pictures and 100 frames of sound a second, with room.
+pub const ANNOUNCED_FRAMES: usize = 256;
+/// Bytes of them: 500 ms of 64 Mbit/s.
+pub const ANNOUNCED_BYTES: usize = 4 * 1024 * 1024;
+
 // ---- the log ----
 
 /// Memory is given back to the kernel in pieces of at least this.

@@ -14,6 +14,7 @@ use media::{Codec, Frame, FrameKind, Time, Track};
 use network::{SourceId, Timer};
 use thiserror::Error;
 
+use crate::announced::Announced;
 use crate::audience::{Audience, Origin};
 use crate::counters::Counters;
 use crate::format::{Configs, Format, Infos, is_entry};
@@ -80,6 +81,8 @@ pub struct Stream {
     nal_length_size: u8,
     infos: Infos,
     waits_for_key: bool,
+    /// Tracks that are not known yet, and what waits for them.
+    announced: Announced,
     /// When the logs were last written.
     committed: Instant,
     /// A picture has come since.
@@ -142,6 +145,7 @@ impl Stream {
             nal_length_size: 0,
             infos: Infos::default(),
             waits_for_key: true,
+            announced: Announced::default(),
             committed: now,
             has_picture: false,
             hold: None,
@@ -178,6 +182,8 @@ impl Stream {
             let base = Box::new(Writer::new(Format::BASE, self.bounds(Format::BASE))?);
             self.put_log(Format::BASE, Some(base));
         }
+        self.release(now);
+        self.announced = Announced::default();
         if self.has_begun {
             self.timeline.change_publisher();
             self.logs.iter_mut().flatten().for_each(|log| log.close_entries());
@@ -260,26 +266,46 @@ impl Stream {
     ///
     /// # Errors
     /// As [`Stream::tag`].
-    pub fn frame(&mut self, mut frame: Frame, now: Instant) -> Result<(), BadMedia> {
+    pub fn frame(&mut self, frame: Frame, now: Instant) -> Result<(), BadMedia> {
         if let Some(publisher) = &mut self.publisher {
             publisher.heard = now;
         }
         if frame.kind == FrameKind::Config {
-            return self.config(frame);
+            return self.config(frame, now);
         }
         self.check(&frame)?;
         self.counters.frames_in.add(1);
         self.frames += 1;
+        if frame.track != Track::Video || frame.kind == FrameKind::Key {
+            self.know_track(&frame);
+        }
+        if self.announced.waits(&frame, &self.infos, now) {
+            self.announced.keep(frame, now);
+        } else {
+            self.release(now);
+            self.take(frame, now);
+        }
+        Ok(())
+    }
+
+    /// Takes the frames that waited for a track to be known.
+    fn release(&mut self, now: Instant) {
+        for frame in self.announced.take() {
+            self.take(frame, now);
+        }
+    }
+
+    /// Takes a frame of a track that is known.
+    fn take(&mut self, mut frame: Frame, now: Instant) {
         if frame.track == Track::Video {
             self.keyframes += u64::from(frame.kind == FrameKind::Key);
             if self.waits_for_key && frame.kind != FrameKind::Key {
                 self.counters.frames_before_key.add(1);
-                return Ok(());
+                return;
             }
             self.waits_for_key = false;
         }
         self.has_picture |= frame.track == Track::Video;
-        self.know_track(&frame);
         self.place(&mut frame, now);
         self.meter.frame(&frame);
         let entry = is_entry(&frame, self.configs.has_video());
@@ -288,7 +314,6 @@ impl Stream {
             self.segment(&frame, entry);
         }
         self.append(&frame, entry);
-        Ok(())
     }
 
     /// Broken frames are their publisher's end, before they reach a player's decoder.
@@ -314,7 +339,18 @@ impl Stream {
 
     /// A configuration, or metadata: for who joins, and in band for those who play where it differs
     /// from what they have.
-    fn config(&mut self, mut frame: Frame) -> Result<(), BadMedia> {
+    fn config(&mut self, mut frame: Frame, now: Instant) -> Result<(), BadMedia> {
+        match frame.track {
+            // What waits is of the configuration before.
+            Track::Video if self.configs.video.is_some() => self.release(now),
+            Track::Audio if self.configs.audio.is_some() => self.release(now),
+            Track::Data if self.is_anew => {
+                let waiting = self.announced.take();
+                self.announced = Announced::by(&frame.payload);
+                waiting.into_iter().for_each(|frame| self.announced.keep(frame, now));
+            }
+            _ => {}
+        }
         let info = match frame.track {
             Track::Data => None,
             _ => Some((frame.codec, Info::from_config(frame.codec, &frame.payload)?)),
@@ -515,6 +551,7 @@ impl Stream {
 
     /// Nothing comes for now: what formats keep back to be sent with others is to be sent.
     pub fn flush(&mut self) {
+        self.release(Instant::now());
         self.logs.iter_mut().flatten().for_each(|log| log.flush());
     }
 

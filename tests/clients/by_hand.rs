@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use media::codec::Info;
+use media::container::flv::packetizer::metadata;
 use media::container::flv::tag::Header;
 use media::container::mp4::Demuxer;
 use media::protocol::rtmp::ClientSession;
@@ -37,14 +39,13 @@ pub fn made(name: &str, args: &str) -> Vec<Frame> {
     if let Some(first) = frames.iter().find(picture).map(|frame| frame.dts) {
         frames.retain(|frame| frame.kind == FrameKind::Config || frame.dts >= first);
     }
-    // What says by its frames alone what it is has to be there before somebody begins with a picture.
-    let sound = |kind| move |f: &Frame| f.track == Track::Audio && f.kind == kind;
-    if !frames.iter().any(sound(FrameKind::Config))
-        && let Some(at) = frames.iter().position(sound(FrameKind::Key))
-    {
-        let configs = frames.iter().filter(|frame| frame.kind == FrameKind::Config).count();
-        frames[configs..=at].rotate_right(1);
-    }
+    // Publishers announce their tracks: sound may be known by its frames alone, which come behind a picture.
+    let codec = |track| frames.iter().find(|frame| frame.track == track).map(|frame| frame.codec);
+    let (video, audio) = (codec(Track::Video), codec(Track::Audio));
+    let (video, audio) = (video.map(|c| (c, Info::of(c))), audio.map(|c| (c, Info::of(c))));
+    let video = video.as_ref().map(|(codec, info)| (*codec, info));
+    let audio = audio.as_ref().map(|(codec, info)| (*codec, info));
+    frames.insert(0, metadata(video, audio));
     frames
 }
 
@@ -81,9 +82,17 @@ impl Publisher {
 
     /// Sends a frame.
     pub fn send(&mut self, frame: &Frame) -> std::io::Result<()> {
+        if frame.track == Track::Data {
+            self.session.send_metadata(frame.dts.millis(), &frame.payload).unwrap();
+            return self.flush();
+        }
         let header = Header::of(frame).unwrap();
         let parts = [header.as_slice(), &frame.payload];
         self.session.send_media(frame.track, frame.dts.millis(), &parts).unwrap();
+        self.flush()
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         let mut out = Vec::new();
         self.session.take_output(&mut out);
         self.socket.write_all(&out)
