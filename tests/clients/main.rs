@@ -8,6 +8,7 @@ mod support;
 mod b_frames_keep_their_order;
 mod each_mix_of_tracks_is_played;
 mod each_output_is_what_went_in;
+mod gstreamer_plays_hls;
 mod mp4_is_decoded;
 mod mpeg_ts_is_what_ffmpeg_reads;
 mod queries_are_passed_over;
