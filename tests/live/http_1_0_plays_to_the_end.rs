@@ -20,7 +20,7 @@ fn plays_to_the_end(path: &str) {
     let frames = frames(path, &body.rest());
     let numbers: Vec<u64> = frames.iter().filter(|f| is_picture(f)).map(number).collect();
     let first = *numbers.first().unwrap();
-    assert!(first % 10 == 0 && first <= 90, "{first}");
+    assert!(first.is_multiple_of(10) && first <= 90, "{first}");
     assert_eq!(numbers, (first..100).collect::<Vec<u64>>(), "{path}");
 }
 
