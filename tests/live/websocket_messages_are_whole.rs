@@ -85,7 +85,11 @@ fn packets_of_a_transport_stream() {
     let mut bytes = Vec::new();
     for _ in 0..30 {
         let message = message(&mut socket);
-        assert!(!message.is_empty() && message.len().is_multiple_of(188), "{} bytes", message.len());
+        assert!(
+            !message.is_empty() && message.len().is_multiple_of(188),
+            "{} bytes",
+            message.len()
+        );
         assert!(message.chunks(188).all(|packet| packet[0] == 0x47));
         bytes.extend(message);
     }
