@@ -151,7 +151,7 @@ fn when_the_sound_stops_for_longer_than_a_segment() {
 #[test]
 fn when_the_clock_is_a_day_old() {
     // Times of a transport stream wrap 26.5 hours behind their beginning: two seconds after this one.
-    let config = format!("{CONFIG}").replace("[publish]", "[publish]\nfirst_time = \"95441717ms\"");
+    let config = CONFIG.replace("[publish]", "[publish]\nfirst_time = \"95441717ms\"");
     let all = followed(&config, &[Video, Audio, Ts], |weir, name| {
         let mut publisher = weir.publish(name);
         stream(&mut publisher, &mut Card::new(320, 240), 300);
