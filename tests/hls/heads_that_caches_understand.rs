@@ -17,6 +17,10 @@ fn set() -> (Weir, Publisher, Client, String) {
 #[test]
 fn lists_are_compressed_and_not_sent_twice() {
     let (_weir, _publisher, mut client, _) = set();
+    // The master tells bit rates, which are known when each list has a segment.
+    for rendition in ["video", "audio", "ts"] {
+        assert_eq!(client.get(&format!("/live/heads/{rendition}.m3u8")).status, 200);
+    }
     for path in ["/live/heads/video.m3u8", "/live/heads.m3u8", "/live/heads/ts.m3u8"] {
         let plain = client.get(path);
         assert_eq!(plain.header("Access-Control-Allow-Origin"), "*");

@@ -36,9 +36,16 @@ impl Set {
 
     /// The list when nothing comes any more, and what it hints at.
     fn settled(&self) -> (String, u64, u32) {
-        let text = self.client().list(LIST);
-        let (msn, part) = hinted(&text).unwrap();
-        (text, msn, part)
+        let mut text = self.client().list(LIST);
+        loop {
+            let (msn, part) = hinted(&text).unwrap();
+            let mut next = self.client();
+            next.ask("GET", &format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"), "");
+            if next.is_silent_for(A_WHILE) {
+                return (text, msn, part);
+            }
+            text = next.answer().text();
+        }
     }
 }
 
