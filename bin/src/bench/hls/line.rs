@@ -356,10 +356,11 @@ impl Line {
             }
             First::Lists(lists) => lists,
         };
+        let master = self.base.clone();
         for (place, list) in lists.iter().enumerate() {
-            let url = self.base.join(list);
+            let url = master.join(list);
             let url = url.map_err(|error| Trouble::Playlist(error.to_string()))?;
-            if url.origin() != self.base.origin() {
+            if url.origin() != master.origin() {
                 return Err(Trouble::Playlist(format!("{url} is another server's")));
             }
             let course = Course::new(url.target().to_owned(), low_latency);
