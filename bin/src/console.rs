@@ -1,22 +1,18 @@
 //! The page at `/console`: what an operator looks at. It asks the API and nobody else, and its policy
 //! forbids anything more.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use network::http::{RouteError, ServerBuilder};
 
-use bytes::Bytes;
-use network::http::{
-    Answered, Body, Method, Reply, Request, RouteError, ServerBuilder, StatusCode,
-};
+use crate::asset::{Asset, HTML, IMAGE, SCRIPT, STYLE};
 
 const PAGE: &str = include_str!("web/console.html");
 const PARTS: [(&str, &str, &str); 5] = [
-    ("/web/console.css", "text/css; charset=utf-8", include_str!("web/console.css")),
+    ("/web/console.css", STYLE, include_str!("web/console.css")),
     ("/web/console.js", SCRIPT, include_str!("web/console.js")),
     ("/web/console-ask.js", SCRIPT, include_str!("web/console-ask.js")),
     ("/web/console-words.js", SCRIPT, include_str!("web/console-words.js")),
-    ("/web/console.svg", "image/svg+xml", include_str!("web/console.svg")),
+    ("/web/console.svg", IMAGE, include_str!("web/console.svg")),
 ];
-const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// No other page may show this one in a frame, where its buttons could be clicked unseen.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -27,47 +23,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// A path is taken.
 pub fn routes(mut server: ServerBuilder, rtmp: Option<u16>) -> Result<ServerBuilder, RouteError> {
     let page = PAGE.replace("{rtmp}", &rtmp.map(|port| port.to_string()).unwrap_or_default());
-    server = serve(server, "/console", "text/html; charset=utf-8", page.into())?;
+    server = Asset::new(HTML, POLICY, page).at(server, "/console")?;
     for (path, kind, text) in PARTS {
-        server = serve(server, path, kind, Bytes::from_static(text.as_bytes()))?;
+        server = Asset::new(kind, POLICY, text).at(server, path)?;
     }
     Ok(server)
-}
-
-fn serve(
-    server: ServerBuilder,
-    path: &str,
-    kind: &'static str,
-    body: Bytes,
-) -> Result<ServerBuilder, RouteError> {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    let tag = format!("\"{:x}\"", hasher.finish());
-    server
-        .route(Method::Get, path, move |request, reply, _| send(request, reply, kind, &tag, &body))
-}
-
-/// Answers with it, or says that the client has it already. Browsers ask each time: after an update of
-/// the server they get what belongs together.
-fn send(request: &Request<'_>, reply: Reply<'_>, kind: &str, tag: &str, body: &Bytes) -> Answered {
-    let known = request.headers().get_str("If-None-Match").unwrap_or_default();
-    let is_known = known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag);
-    let (status, body) = match is_known {
-        true => (StatusCode::NOT_MODIFIED, Body::Empty),
-        false => (StatusCode::OK, Body::Shared(body.clone())),
-    };
-    reply.respond(
-        status,
-        |head| {
-            head.header("ETag", tag)?;
-            head.header("Cache-Control", "no-cache")?;
-            head.header("Content-Type", kind)?;
-            head.header("Content-Security-Policy", POLICY)?;
-            head.header("X-Content-Type-Options", "nosniff")?;
-            head.header("Referrer-Policy", "no-referrer").map(drop)
-        },
-        body,
-    )
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 //!
 //! The pages ask nobody else for anything, and their policy forbids it: what they need is here.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use live::api::Api;
 use live::directory::Listing;
 use live::{Hub, StreamName};
@@ -17,64 +15,25 @@ use network::http::{
 };
 use serde_json::{Value, json};
 
+use crate::asset::{Asset, HTML, IMAGE, SCRIPT, STYLE};
 use crate::status::Status;
 
 /// The pages and what they are made of.
-const FRONT: Asset = asset("text/html; charset=utf-8", include_str!("web/front.html"));
-const WATCH: Asset = asset("text/html; charset=utf-8", include_str!("web/watch.html"));
-const PARTS: [(&str, Asset); 7] = [
-    ("/web/style.css", asset("text/css; charset=utf-8", include_str!("web/style.css"))),
-    ("/web/front.js", asset(SCRIPT, include_str!("web/front.js"))),
-    ("/web/watch.js", asset(SCRIPT, include_str!("web/watch.js"))),
-    ("/web/player.js", asset(SCRIPT, include_str!("web/player.js"))),
-    ("/web/pipeline.js", asset(SCRIPT, include_str!("web/pipeline.js"))),
-    ("/web/mp4.js", asset(SCRIPT, include_str!("web/mp4.js"))),
-    ("/web/icon.svg", asset("image/svg+xml", include_str!("web/icon.svg"))),
+const FRONT: &str = include_str!("web/front.html");
+const WATCH: &str = include_str!("web/watch.html");
+const PARTS: [(&str, &str, &str); 7] = [
+    ("/web/style.css", STYLE, include_str!("web/style.css")),
+    ("/web/front.js", SCRIPT, include_str!("web/front.js")),
+    ("/web/watch.js", SCRIPT, include_str!("web/watch.js")),
+    ("/web/player.js", SCRIPT, include_str!("web/player.js")),
+    ("/web/pipeline.js", SCRIPT, include_str!("web/pipeline.js")),
+    ("/web/mp4.js", SCRIPT, include_str!("web/mp4.js")),
+    ("/web/icon.svg", IMAGE, include_str!("web/icon.svg")),
 ];
-const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Everything comes from here. Media is made by the script (`blob:`), and comes over WebSocket, which
 /// some browsers do not count as the same origin.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'";
-
-#[derive(Clone, Copy)]
-struct Asset {
-    kind: &'static str,
-    text: &'static str,
-}
-
-const fn asset(kind: &'static str, text: &'static str) -> Asset {
-    Asset { kind, text }
-}
-
-impl Asset {
-    /// Answers with it, or says that the client has it already. Browsers ask each time: after an update
-    /// of the server they get what belongs together.
-    fn send(self, request: &Request<'_>, reply: Reply<'_>) -> Answered {
-        let mut hasher = DefaultHasher::new();
-        self.text.hash(&mut hasher);
-        let tag = format!("\"{:x}\"", hasher.finish());
-        let known = request.headers().get_str("If-None-Match").unwrap_or_default();
-        let is_known = known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag);
-        let (status, body) = match is_known {
-            true => (StatusCode::NOT_MODIFIED, Body::Empty),
-            false => (StatusCode::OK, Body::Shared(Bytes::from_static(self.text.as_bytes()))),
-        };
-        reply.respond(
-            status,
-            |head| {
-                head.header("ETag", &tag)?;
-                head.header("Cache-Control", "no-cache")?;
-                head.header("Vary", "Accept")?;
-                head.header("Content-Type", self.kind)?;
-                head.header("Content-Security-Policy", POLICY)?;
-                head.header("X-Content-Type-Options", "nosniff")?;
-                head.header("Referrer-Policy", "no-referrer").map(drop)
-            },
-            body,
-        )
-    }
-}
 
 /// Adds the pages to a server's routes. `rtmp` is the port that publishers are told.
 ///
@@ -87,22 +46,22 @@ pub fn routes(
     status: Arc<Status>,
     rtmp: Option<u16>,
 ) -> Result<ServerBuilder, RouteError> {
-    for (path, part) in PARTS {
-        server =
-            server.route(Method::Get, path, move |request, reply, _| part.send(request, reply))?;
+    for (path, kind, text) in PARTS {
+        server = Asset::new(kind, POLICY, text).at(server, path)?;
     }
+    let (page, watch) = (Asset::new(HTML, POLICY, FRONT), Asset::new(HTML, POLICY, WATCH));
     let (front, hub, api) = (Arc::clone(&status), Rc::clone(hub), Rc::clone(api));
     server
         .route(Method::Get, "/", move |request, reply, _| match wants_html(request) {
-            true => FRONT.send(request, reply),
+            true => page.send(request, reply),
             false => reply.text(&front.text()),
         })?
         .route(Method::Get, "/status", move |_, reply, _| reply.text(&status.text()))?
         .route(Method::Get, "/live.json", move |request, reply, _| {
             live(&hub, &api, rtmp, request, reply)
         })?
-        .route(Method::Get, "/watch/{*name}", |request, reply, _| match name(request) {
-            Some(_) => WATCH.send(request, reply),
+        .route(Method::Get, "/watch/{*name}", move |request, reply, _| match name(request) {
+            Some(_) => watch.send(request, reply),
             None => {
                 let text = b"404 Not Found: this is no name of a stream\n";
                 reply.send(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
@@ -198,15 +157,15 @@ mod tests {
     #[test]
     fn pages_keep_to_their_policy() {
         for page in [FRONT, WATCH] {
-            assert!(!page.text.contains("style="), "a style in a line");
-            assert!(!page.text.contains("<style"), "a style in the page");
-            assert!(!page.text.contains("://"), "an address of somebody else");
-            let scripts: Vec<&str> = page.text.split("<script").skip(1).collect();
+            assert!(!page.contains("style="), "a style in a line");
+            assert!(!page.contains("<style"), "a style in the page");
+            assert!(!page.contains("://"), "an address of somebody else");
+            let scripts: Vec<&str> = page.split("<script").skip(1).collect();
             assert!(scripts.iter().all(|script| script.contains("></script>")));
             // What they name is there.
-            for at in page.text.match_indices("\"/web/").map(|(at, _)| at + 1) {
-                let path = page.text[at..].split('"').next().unwrap();
-                assert!(PARTS.iter().any(|(known, _)| *known == path), "{path}");
+            for at in page.match_indices("\"/web/").map(|(at, _)| at + 1) {
+                let path = page[at..].split('"').next().unwrap();
+                assert!(PARTS.iter().any(|(known, ..)| *known == path), "{path}");
             }
         }
     }
