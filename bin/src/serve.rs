@@ -356,7 +356,9 @@ fn routes(
     rtmp: Option<u16>,
     el: &mut EventLoop,
 ) -> Result<Rc<Server>, RouteError> {
-    let server = Server::builder().on_failure(api::failure);
+    let cors = api.cors_origin().map(str::to_owned);
+    let server = Server::builder()
+        .on_failure(move |failure, reply| api::failure(failure, cors.as_deref(), reply));
     let server = web::routes(server, hub, api, status, rtmp)?;
     let server = console::routes(server, rtmp)?;
     Ok(door::http::routes(api.routes(server)?, hub, el)?.build())

@@ -245,6 +245,8 @@ pub struct Counters {
     pub events_lost: Count,
     /// Rounds of writes to the players of a stream.
     pub flushes: Count,
+    /// Microseconds that such a round waited for other work of the loop: to begin, and between its slices.
+    pub flush_waits: Histogram,
     /// The pause between two flushes of a stream, in microseconds.
     pub pause: Count,
     /// What writing to one player costs, in nanoseconds.

@@ -20,6 +20,7 @@ use network::{EventLoop, Handle, SourceId};
 use thiserror::Error;
 
 use crate::api::gather::Gatherings;
+use crate::chores::Chores;
 use crate::clients::Clients;
 use crate::counters::{Counters, Reason};
 use crate::directory::Directory;
@@ -81,6 +82,7 @@ pub struct Hub {
     /// What happened.
     pub events: Events,
     pub(crate) gatherings: Gatherings,
+    pub(crate) chores: Chores,
     pub(crate) rounds: Cell<u32>,
 }
 
@@ -143,6 +145,7 @@ impl Hub {
             directory: Directory::default(),
             events: Events::default(),
             gatherings: Gatherings::default(),
+            chores: Chores::default(),
             rounds: Cell::new(0),
         });
         HERE.set(Some(Rc::clone(&hub)));

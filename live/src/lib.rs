@@ -42,6 +42,7 @@
 pub mod announced;
 pub mod api;
 pub mod audience;
+mod chores;
 pub mod clients;
 pub mod counters;
 pub mod demo;

@@ -124,10 +124,17 @@ pub const GOPS: usize = 8;
 pub const FLOWING: Duration = Duration::from_secs(2);
 /// Streams that are listed in one turn: each takes some microseconds.
 pub const LISTED_PER_TURN: usize = 256;
-/// Clients or streams that are looked at in one turn for an answer of the API.
-pub const ROWS_PER_TURN: usize = 256;
-/// Clients that are passed over in one turn since they are not asked for.
-pub const PASSED_PER_TURN: usize = 2048;
+/// Time of one turn for answers of the API that are being made, all together: what comes meanwhile waits
+/// as long.
+pub const CHORES: Duration = Duration::from_millis(1);
+/// What a flush waits for them in all: its last player has the frame so much later.
+pub const FLUSH_WAITS: Duration = Duration::from_millis(3);
+/// A loop that does nothing but flush comes to them again after so long.
+pub const FLUSH_PATIENCE: Duration = Duration::from_millis(100);
+/// Clients or streams that are written between two looks at the clock: each takes some microseconds.
+pub const ROWS_AT_ONCE: usize = 32;
+/// Clients that are passed over between two looks at the clock since they are not asked for.
+pub const PASSED_AT_ONCE: usize = 512;
 /// Entries of one answer; a list of that many clients is about 5 MB.
 pub const ROWS: usize = 10_000;
 /// Entries of one answer where nobody says how many.

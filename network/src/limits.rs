@@ -17,11 +17,12 @@ pub const SPARE_TIMERS: usize = 4096;
 pub const BUSY_WINDOW: Duration = Duration::from_millis(100);
 /// Turns are counted by what they took: up to each of these, and longer. A turn of some milliseconds is
 /// felt by who waits for it.
-pub const TURN_TIMES: [Duration; 7] = [
+pub const TURN_TIMES: [Duration; 8] = [
     Duration::from_micros(100),
     Duration::from_micros(300),
     Duration::from_millis(1),
     Duration::from_millis(3),
+    Duration::from_millis(5),
     Duration::from_millis(10),
     Duration::from_millis(30),
     Duration::from_millis(100),

@@ -46,13 +46,12 @@ impl Wrong {
 }
 
 /// Answers an error.
-pub(super) fn fail(reply: Reply<'_>, wrong: &Wrong) -> Answered {
+pub(super) fn fail(api: &Api, reply: Reply<'_>, wrong: &Wrong) -> Answered {
     let body = wrong.json();
     reply.respond(
         wrong.status,
         |head| {
-            head.header("Content-Type", JSON)?;
-            head.header("Cache-Control", "no-store")?;
+            api.head(head, JSON)?;
             match wrong.status {
                 StatusCode::UNAUTHORIZED => head.header("WWW-Authenticate", "Bearer").map(drop),
                 StatusCode::SERVICE_UNAVAILABLE => head.header("Retry-After", "1").map(drop),
@@ -64,7 +63,7 @@ pub(super) fn fail(reply: Reply<'_>, wrong: &Wrong) -> Answered {
 }
 
 /// Answers what no route does.
-pub(super) fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
+pub(super) fn failure(failure: &Failure, cors: Option<&str>, reply: Reply<'_>) -> Answered {
     let wrong = Wrong::new(failure.status, failure.reason);
     let body = wrong.json();
     reply.respond(
@@ -73,10 +72,22 @@ pub(super) fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
             if !failure.allow.is_empty() {
                 head.allow(failure.allow);
             }
+            cors_of(cors, head)?;
             head.header("Content-Type", JSON).map(drop)
         },
         Body::Copied(&body),
     )
+}
+
+/// Adds what lets pages of this origin read the answer.
+fn cors_of(origin: Option<&str>, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+    match origin {
+        None => Ok(()),
+        Some(origin) => {
+            head.header("Access-Control-Allow-Origin", origin)?;
+            head.header("Vary", "Origin").map(drop)
+        }
+    }
 }
 
 /// The beginning of every answer that SRS knows too: the rest of the object follows.
@@ -151,14 +162,19 @@ impl List {
 
     /// The last key of this page, where there is another page behind it.
     fn next_cursor(&self) -> Option<String> {
+        let most = self.skip + self.left;
+        // Each loop has written one more than are asked for, where it has them.
+        if self.batches.iter().map(|batch| batch.rows.len()).sum::<usize>() <= most {
+            return None;
+        }
         let mut at = self.at.clone();
         let mut last = None;
-        for _ in 0..self.skip + self.left {
+        for _ in 0..most {
             let (place, key) = self.smallest(&at)?;
-            last = Some(key.to_string());
+            last = Some(key);
             *at.get_mut(place)? += 1;
         }
-        self.smallest(&at).and(last)
+        last.map(Key::to_string)
     }
 
     /// Appends rows until there are about so many bytes; false where that was all.
@@ -196,13 +212,7 @@ impl List {
 impl Api {
     /// Adds what lets pages of other origins read the answer.
     pub(super) fn cors(&self, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        match &self.about.cors {
-            None => Ok(()),
-            Some(origin) => {
-                head.header("Access-Control-Allow-Origin", origin)?;
-                head.header("Vary", "Origin").map(drop)
-            }
-        }
+        cors_of(self.about.cors.as_deref(), head)
     }
 
     fn head(&self, head: &mut ResponseWriter<'_>, kind: &str) -> Result<(), WriteError> {

@@ -65,7 +65,7 @@ fn rows(filter: Filter, after: Option<ClientId>, most: usize, is_pretty: bool) -
         let (mut looked, mut written) = (0, 0);
         let mut is_over = true;
         hub.clients.walk(seen, |client| {
-            if looked >= limits::PASSED_PER_TURN || written >= limits::ROWS_PER_TURN {
+            if looked >= limits::PASSED_AT_ONCE || written >= limits::ROWS_AT_ONCE {
                 is_over = false;
                 return false;
             }
@@ -94,7 +94,7 @@ fn slowest(filter: Filter, most: usize, is_pretty: bool) -> Step {
     Box::new(move |hub: &Rc<Hub>, el: &mut EventLoop, batch: &mut Batch| {
         let mut looked = 0;
         hub.clients.walk(seen, |client| {
-            if sorted.is_some() || looked >= limits::PASSED_PER_TURN {
+            if sorted.is_some() || looked >= limits::PASSED_AT_ONCE {
                 return false;
             }
             seen = Some(client.id);
@@ -110,7 +110,7 @@ fn slowest(filter: Filter, most: usize, is_pretty: bool) -> Step {
             return false;
         }
         let sorted = sorted.get_or_insert_with(|| best.take().into_iter());
-        for (rank, id) in sorted.by_ref().take(limits::ROWS_PER_TURN) {
+        for (rank, id) in sorted.by_ref().take(limits::ROWS_AT_ONCE) {
             // It may have left meanwhile.
             hub.clients.with(id, |client| {
                 let conn = client.source.and_then(|source| el.peek(source));

@@ -95,6 +95,8 @@ const ROUTES: &[Route] = &[
     read("/api/v1/summary", PRETTY, server::summary),
     read("/api/v1/versions", PRETTY, server::versions),
     read("/api/v1/summaries", PRETTY, server::summaries),
+    read("/api/v1/vhosts", PRETTY, server::vhosts),
+    read("/api/v1/vhosts/", PRETTY, server::vhosts),
     read("/api/v1/config", PRETTY, server::config),
     read("/api/v1/streams", LIST, streams::list),
     read("/api/v1/streams/", LIST, streams::list),
@@ -111,6 +113,8 @@ const ROUTES: &[Route] = &[
 /// What this API is, for programs.
 const OPENAPI: &str = include_str!("openapi.json");
 const JSON: &str = "application/json";
+/// Seconds that traffic is remembered for: SRS tells that of half a minute.
+const FLOW: usize = 30;
 
 impl Api {
     /// For this loop.
@@ -131,6 +135,11 @@ impl Api {
     /// Whether who asks may know what is here: for pages that show it.
     pub fn may_read(&self, request: &Request<'_>) -> bool {
         self.may(request, Access::Read).is_ok()
+    }
+
+    /// The origin whose pages may ask.
+    pub fn cors_origin(&self) -> Option<&str> {
+        self.about.cors.as_deref()
     }
 
     /// Adds the routes to a server's.
@@ -226,17 +235,18 @@ impl Api {
         };
         let mut flow = self.flow.borrow_mut();
         flow.push_back((now, sum(|c| c.bytes_in.get()), sum(|c| c.bytes_out.get())));
-        // Two seconds: what is sent is told once a second, by loops that do so at different times.
-        while flow.len() > 4 {
+        while flow.len() > FLOW + 1 {
             flow.pop_front();
         }
     }
 
-    /// Bits a second in and out, over the last seconds.
-    fn flow(&self) -> (f64, f64) {
+    /// Bits a second in and out, over so many seconds. What is sent is told once a second, by loops
+    /// that do so at different times: less than three say little.
+    fn flow(&self, seconds: usize) -> (f64, f64) {
         let flow = self.flow.borrow();
+        let first = flow.len().saturating_sub(seconds + 1);
         let (Some((from, came, went)), Some((until, in_all, out_all))) =
-            (flow.front(), flow.back())
+            (flow.get(first), flow.back())
         else {
             return (0.0, 0.0);
         };
@@ -260,11 +270,12 @@ impl Api {
         if let Some(refusal) = refusal {
             self.hub.counters.refused(refusal);
         }
-        answer::fail(reply, wrong)
+        answer::fail(self, reply, wrong)
     }
 }
 
-/// Words the failures of a server's requests that no route answers as all errors of the API are.
-pub fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
-    answer::failure(failure, reply)
+/// Words the failures of a server's requests that no route answers as all errors of the API are; pages
+/// of this origin may read them.
+pub fn failure(failure: &Failure, cors: Option<&str>, reply: Reply<'_>) -> Answered {
+    answer::failure(failure, cors, reply)
 }

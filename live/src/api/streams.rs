@@ -86,7 +86,7 @@ fn rows(filter: Filter, after: Option<StreamName>, most: usize, is_pretty: bool)
             names.sort_unstable();
             names.into_iter()
         });
-        for _ in 0..limits::ROWS_PER_TURN {
+        for _ in 0..limits::ROWS_AT_ONCE {
             let Some(name) = names.next() else { return true };
             let Some(stream) = hub.find_stream(&name) else { continue };
             let stream = stream.borrow();
@@ -118,7 +118,7 @@ fn ranked(filter: Filter, sort: &'static str, most: usize, is_pretty: bool) -> S
         let names = names.get_or_insert_with(|| hub.stream_names().into_iter());
         let now = Instant::now();
         if names.len() > 0 {
-            for name in names.by_ref().take(limits::ROWS_PER_TURN) {
+            for name in names.by_ref().take(limits::ROWS_AT_ONCE) {
                 let Some(stream) = hub.find_stream(&name) else { continue };
                 let stream = stream.borrow();
                 if is_asked_for(&stream, &filter) {
@@ -134,7 +134,7 @@ fn ranked(filter: Filter, sort: &'static str, most: usize, is_pretty: bool) -> S
             return false;
         }
         let sorted = sorted.get_or_insert_with(|| best.take().into_iter());
-        for (rank, name) in sorted.by_ref().take(limits::ROWS_PER_TURN) {
+        for (rank, name) in sorted.by_ref().take(limits::ROWS_AT_ONCE) {
             // It may have ended meanwhile.
             let Some(stream) = hub.find_stream(&name) else { continue };
             let stream = stream.borrow();

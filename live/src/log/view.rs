@@ -70,6 +70,8 @@ pub(crate) struct Flush {
     pub in_pass: Cell<bool>,
     /// And will be again.
     pub another: Cell<bool>,
+    /// Since when the pass waits for other work, and what writing had taken by then.
+    pub waits: Cell<(Instant, Duration)>,
 }
 
 #[derive(Default)]
@@ -196,6 +198,7 @@ impl View {
                 due: Cell::new(None),
                 in_pass: Cell::new(false),
                 another: Cell::new(false),
+                waits: Cell::new((now, Duration::ZERO)),
             },
         }
     }
