@@ -146,6 +146,8 @@ pub const ANSWER_PIECE: usize = 64 * 1024;
 pub const GATHERINGS: usize = 32;
 /// A list that is not complete by then never will be: a loop has ended.
 pub const GATHERED_WITHIN: Duration = Duration::from_secs(20);
+/// Answers to lookups that one loop remembers: some hundred bytes each.
+pub const LOOKUPS_KEPT: usize = 1024;
 /// Bytes of a parameter in a query: a name, a cursor.
 pub const PARAMETER: usize = 512;
 /// Events that one loop tells in a quarter of a second; the rest is counted.

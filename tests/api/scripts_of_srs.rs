@@ -30,6 +30,10 @@ fn its_paths_answer_with_its_fields() {
         has(&all[0]["hls"], &["enabled", "fragment"]);
         assert_eq!((&all[0]["clients"], &all[0]["streams"]), (&2.into(), &1.into()));
     }
+    let vhost = get(&server, "/api/v1/vhosts/__defaultVhost__");
+    assert_eq!(vhost["vhost"]["name"], "__defaultVhost__");
+    let none = ask(&server, "GET", "/api/v1/vhosts/vid-1");
+    assert_eq!((none.status, &none.json()["field"]), (404, &"vhost".into()));
     let streams = get_until(&server, "/api/v1/streams/", |s| s["streams"][0]["clients"] == 1);
     assert_eq!(streams["code"], 0, "a number");
     has(&streams, &["code", "server", "service", "pid", "streams"]);

@@ -5,9 +5,11 @@
 //! | [`about`] | what the process tells of itself, and who may ask |
 //! | `guard` | who may ask: addresses, token, host, origin |
 //! | `query` | parameters, and what is wrong with them |
-//! | `answer` | heads of answers; long lists, piece by piece |
+//! | `answer` | heads of answers; errors |
+//! | `given` | lookups as they were answered before |
 //! | `lookup` | one stream, from the loop's own directory: for those who ask most |
 //! | [`gather`] | a question to all loops, so much a turn, and their answers |
+//! | `list` | a page of what all loops have, piece by piece |
 //! | `streams`, `clients` | lists and single ones; kicking |
 //! | `server` | summary, config, and what SRS calls versions and summaries |
 //! | `events` | Server-Sent Events |
@@ -20,7 +22,9 @@ mod answer;
 mod clients;
 mod events;
 pub mod gather;
+mod given;
 mod guard;
+mod list;
 mod lookup;
 mod metrics;
 mod query;
@@ -43,6 +47,7 @@ pub use about::{About, ReadFrom};
 use crate::counters::ApiRefusal;
 use crate::hub::Hub;
 use answer::Wrong;
+use given::Given;
 use query::Asked;
 
 /// The API of one loop.
@@ -53,12 +58,17 @@ pub struct Api {
     scratch: RefCell<Vec<u8>>,
     /// For names that are looked up.
     name: RefCell<String>,
+    /// Answers to lookups.
+    given: Given,
     /// The share of their time that loops are busy, as it is written: asked for too often to be
     /// formatted each time.
-    load: Cell<[u8; 5]>,
+    load: Cell<Load>,
     /// Bytes in and out of the whole process, one a second.
     flow: RefCell<VecDeque<(Instant, u64, u64)>>,
 }
+
+/// A share, in digits.
+type Load = [u8; 5];
 
 /// One of the routes.
 type Run = fn(&Rc<Api>, Asked, Reply<'_>, &mut EventLoop) -> Answered;
@@ -87,8 +97,10 @@ const fn control(path: &'static str, run: Run) -> Route {
 }
 
 const PRETTY: &[&str] = &["pretty"];
-const LIST: &[&str] =
-    &["app", "name", "protocol", "address", "sort", "limit", "count", "cursor", "start", "pretty"];
+const LIST: &[&str] = &[
+    "app", "name", "search", "protocol", "address", "sort", "limit", "count", "cursor", "start",
+    "pretty",
+];
 
 /// SRS's paths end with a slash where ours need none; both are answered.
 const ROUTES: &[Route] = &[
@@ -97,6 +109,7 @@ const ROUTES: &[Route] = &[
     read("/api/v1/summaries", PRETTY, server::summaries),
     read("/api/v1/vhosts", PRETTY, server::vhosts),
     read("/api/v1/vhosts/", PRETTY, server::vhosts),
+    read("/api/v1/vhosts/{vhost}", PRETTY, server::vhost),
     read("/api/v1/config", PRETTY, server::config),
     read("/api/v1/streams", LIST, streams::list),
     read("/api/v1/streams/", LIST, streams::list),
@@ -124,6 +137,7 @@ impl Api {
             about,
             scratch: RefCell::default(),
             name: RefCell::default(),
+            given: Given::default(),
             load: Cell::new(*b"0.000"),
             flow: RefCell::default(),
         });
