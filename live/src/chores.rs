@@ -1,12 +1,12 @@
 //! Work of a loop that can wait: so much time of it a turn, whoever it is for.
 //!
 //! Answers of the API are made so. A bound by rows for each would not hold for all of them together,
-//! nor on a slow machine. Flushes that are under way wait for a part of it only ([`crate::flush`]).
+//! nor on a slow machine. A flush that is under way goes first ([`crate::flush`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use network::EventLoop;
 
@@ -44,16 +44,13 @@ impl Hub {
     fn do_chores(self: &Rc<Self>, el: &mut EventLoop) {
         self.chores.is_planned.set(false);
         let (began, most) = (Instant::now(), self.flusher.spare());
-        let mut took = Duration::ZERO;
-        while took < most {
+        while began.elapsed() < most {
             let next = self.chores.waiting.borrow_mut().pop_front();
             let Some(mut chore) = next else { break };
             if !chore(self, el) {
                 self.chores.waiting.borrow_mut().push_back(chore);
             }
-            took = began.elapsed();
         }
-        self.flusher.waited(took);
         if !self.chores.waiting.borrow().is_empty() {
             self.plan_chores(el);
         }

@@ -54,8 +54,8 @@ pub struct Flusher {
     slice: Cell<Option<(Instant, usize)>>,
     /// What all slices took.
     written: Cell<Duration>,
-    /// Since when flushes have waited for chores, and how long.
-    patience: Cell<(Instant, Duration)>,
+    /// When chores were last done.
+    chores: Cell<Instant>,
     sources: OnceCell<(SourceId, SourceId)>,
 }
 
@@ -100,7 +100,7 @@ impl Flusher {
             timer: Cell::new(None),
             slice: Cell::new(None),
             written: Cell::new(Duration::ZERO),
-            patience: Cell::new((Instant::now(), Duration::ZERO)),
+            chores: Cell::new(Instant::now()),
             sources: OnceCell::new(),
         }
     }
@@ -148,12 +148,8 @@ impl Flusher {
             view.flush.another.set(true);
             return;
         }
-        let mut passes = self.passes.borrow_mut();
-        if passes.is_empty() {
-            self.patience.set((now, Duration::ZERO));
-        }
         view.flush.waits.set((due, self.written.get()));
-        passes.push_back((Rc::clone(view), 0));
+        self.passes.borrow_mut().push_back((Rc::clone(view), 0));
     }
 
     /// A pass has reached its last players.
@@ -163,24 +159,16 @@ impl Flusher {
         self.counters.flush_waits.observe(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// For how long a loop may do what can wait ([`crate::chores`]): not for long while a flush is
-    /// under way, which would be late by all of it.
+    /// For how long the loop may do what can wait ([`crate::chores`]): not at all while a flush is under
+    /// way, unless that has waited for too long.
     pub(crate) fn spare(&self) -> Duration {
-        if self.slice.get().is_none() && self.passes.borrow().is_empty() {
-            return limits::CHORES;
+        let is_under_way = self.slice.get().is_some() || !self.passes.borrow().is_empty();
+        let now = Instant::now();
+        if is_under_way && now.saturating_duration_since(self.chores.get()) < limits::CHORES_WAIT {
+            return Duration::ZERO;
         }
-        let (since, waited) = self.patience.get();
-        if since.elapsed() >= limits::FLUSH_PATIENCE {
-            self.patience.set((Instant::now(), Duration::ZERO));
-            return limits::CHORES;
-        }
-        limits::CHORES.min(limits::FLUSH_WAITS.saturating_sub(waited))
-    }
-
-    /// Chores took so long.
-    pub(crate) fn waited(&self, took: Duration) {
-        let (since, waited) = self.patience.get();
-        self.patience.set((since, waited + took));
+        self.chores.set(now);
+        limits::CHORES
     }
 
     /// Begins the flushes whose time has come.

@@ -127,10 +127,9 @@ pub const LISTED_PER_TURN: usize = 256;
 /// Time of one turn for answers of the API that are being made, all together: what comes meanwhile waits
 /// as long.
 pub const CHORES: Duration = Duration::from_millis(1);
-/// What a flush waits for them in all: its last player has the frame so much later.
-pub const FLUSH_WAITS: Duration = Duration::from_millis(3);
-/// A loop that does nothing but flush comes to them again after so long.
-pub const FLUSH_PATIENCE: Duration = Duration::from_millis(100);
+/// They wait for flushes that are under way, but no longer than this: a loop that does nothing but flush
+/// spends a twentieth of its time on them, where there are any.
+pub const CHORES_WAIT: Duration = Duration::from_millis(20);
 /// Clients or streams that are written between two looks at the clock: each takes some microseconds.
 pub const ROWS_AT_ONCE: usize = 32;
 /// Clients that are passed over between two looks at the clock since they are not asked for.
