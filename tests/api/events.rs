@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::Value;
 use weir_tests::{PATIENCE, Server};
 
-use crate::client::{ask, get_until, play, server_with_a_stream};
+use crate::client::{ask, get, get_until, play, server_with_a_stream};
 
 struct Events(BufReader<TcpStream>);
 
@@ -91,7 +91,9 @@ fn a_reload_is_told() {
 
 #[test]
 fn there_is_room_for_a_bounded_number_of_readers() {
+    network::raise_open_files().unwrap();
     let server = Server::start("", &[]);
+    let before = held(&server);
     let most = 2 * live::limits::EVENT_READERS;
     let ask_for = "GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     // Ten thousand, or what this process may open; in any case more than there is room for.
@@ -120,6 +122,16 @@ fn there_is_room_for_a_bounded_number_of_readers() {
     // Their places are free again.
     get_until(&server, "/api/v1/summary", |summary| summary["connections"].as_u64() < Some(5));
     Events::open(&server, "");
+    let after = held(&server);
+    assert!(after.0 < before.0 + 10, "{before:?} descriptors and bytes, then {after:?}");
+    assert!(after.1 < before.1 + (32 << 20), "{before:?} descriptors and bytes, then {after:?}");
+}
+
+/// Descriptors of the server, and bytes of its memory.
+fn held(server: &Server) -> (usize, u64) {
+    let resident = get(server, "/api/v1/summary")["memory"]["resident_bytes"].as_u64().unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.program.id())).unwrap().count();
+    (open, resident)
 }
 
 /// How many files this process may open.

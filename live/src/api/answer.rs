@@ -58,7 +58,7 @@ pub(super) fn fail(api: &Api, reply: Reply<'_>, wrong: &Wrong) -> Answered {
 }
 
 /// Answers what no route does.
-pub(super) fn failure(failure: &Failure, cors: Option<&str>, reply: Reply<'_>) -> Answered {
+pub(super) fn failure(api: &Api, failure: &Failure, reply: Reply<'_>) -> Answered {
     let wrong = Wrong::new(failure.status, failure.reason);
     let body = wrong.json();
     reply.respond(
@@ -67,22 +67,11 @@ pub(super) fn failure(failure: &Failure, cors: Option<&str>, reply: Reply<'_>) -
             if !failure.allow.is_empty() {
                 head.allow(failure.allow);
             }
-            cors_of(cors, head)?;
+            api.cors(head)?;
             head.header("Content-Type", JSON).map(drop)
         },
         Body::Copied(&body),
     )
-}
-
-/// Adds what lets pages of this origin read the answer.
-fn cors_of(origin: Option<&str>, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-    match origin {
-        None => Ok(()),
-        Some(origin) => {
-            head.header("Access-Control-Allow-Origin", origin)?;
-            head.header("Vary", "Origin").map(drop)
-        }
-    }
 }
 
 /// The beginning of every answer that SRS knows too: the rest of the object follows.
@@ -96,7 +85,13 @@ pub(super) fn envelope(json: &mut Json<'_>, api: &Api) {
 impl Api {
     /// Adds what lets pages of other origins read the answer.
     pub(super) fn cors(&self, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        cors_of(self.about.cors.as_deref(), head)
+        match &self.about.cors {
+            None => Ok(()),
+            Some(origin) => {
+                head.header("Access-Control-Allow-Origin", origin)?;
+                head.header("Vary", "Origin").map(drop)
+            }
+        }
     }
 
     /// Adds what every answer has.

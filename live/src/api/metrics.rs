@@ -11,7 +11,7 @@ use super::Api;
 use super::answer::Wrong;
 use super::query::Asked;
 use crate::Counters;
-use crate::counters::{ApiRefusal, Reason};
+use crate::counters::{ApiRefusal, HTTP_FAILURES, Reason};
 use crate::directory::{Listing, unix};
 use crate::histogram::{Histogram, Snapshot};
 use crate::limits;
@@ -205,12 +205,16 @@ fn loops(api: &Api) -> impl Iterator<Item = (usize, (&network::Handle, &Counters
 /// A family's name, kind and help, and where its value is.
 type Family = (&'static str, &'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTS: [Family; 15] = [
+const COUNTS: [Family; 17] = [
     ("weir_streams", "gauge", "Streams, those that wait for a publisher included.", |c| {
         c.streams.here()
     }),
     ("weir_publishers", "gauge", "Publishers.", |c| c.publishers.here()),
     ("weir_players", "gauge", "Players with a connection of their own.", |c| c.players.here()),
+    ("weir_segment_viewers", "gauge", "Players that fetch segments.", |c| c.viewers.here()),
+    ("weir_segments_sent_total", "counter", "Segments and parts that were sent whole.", |c| {
+        c.slices.get()
+    }),
     ("weir_streams_begun_total", "counter", "Streams that began.", |c| c.streams.came()),
     ("weir_publishers_begun_total", "counter", "Publishers that began.", |c| c.publishers.came()),
     ("weir_players_begun_total", "counter", "Players that began.", |c| c.players.came()),
@@ -263,6 +267,12 @@ fn counts(api: &Api, page: &mut Page) {
     for refusal in ApiRefusal::ALL {
         let count = api.sum(|c| c.api_refused.get(refusal as usize).map_or(0, |count| count.get()));
         page.value(name, &format!("reason=\"{}\"", refusal.label()), count as f64);
+    }
+    let name = "weir_http_failures_total";
+    page.family(name, "counter", "HTTP requests that no route answered, by status.");
+    for (place, status) in HTTP_FAILURES.iter().enumerate() {
+        let count = api.sum(|c| c.http_failures.get(place).map_or(0, |count| count.get()));
+        page.value(name, &format!("status=\"{status}\""), count as f64);
     }
 }
 

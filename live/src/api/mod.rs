@@ -151,9 +151,10 @@ impl Api {
         self.may(request, Access::Read).is_ok()
     }
 
-    /// The origin whose pages may ask.
-    pub fn cors_origin(&self) -> Option<&str> {
-        self.about.cors.as_deref()
+    /// Words the failures of a server's requests that no route answers as all errors of the API are.
+    pub fn failure(&self, failure: &Failure, reply: Reply<'_>) -> Answered {
+        self.hub.counters.http_failed(failure.status.as_u16());
+        answer::failure(self, failure, reply)
     }
 
     /// Adds the routes to a server's.
@@ -286,10 +287,4 @@ impl Api {
         }
         answer::fail(self, reply, wrong)
     }
-}
-
-/// Words the failures of a server's requests that no route answers as all errors of the API are; pages
-/// of this origin may read them.
-pub fn failure(failure: &Failure, cors: Option<&str>, reply: Reply<'_>) -> Answered {
-    answer::failure(failure, cors, reply)
 }
