@@ -24,6 +24,7 @@ use crate::chores::Chores;
 use crate::clients::Clients;
 use crate::counters::{Counters, Reason};
 use crate::directory::Directory;
+use crate::ended::Ended;
 use crate::events::Events;
 use crate::flush::Flusher;
 use crate::format::Format;
@@ -68,6 +69,7 @@ pub struct Hub {
     /// What happened on this loop.
     pub counters: Arc<Counters>,
     streams: RefCell<HashMap<StreamName, Rc<RefCell<Stream>>>>,
+    ended: Ended,
     views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
     pace: Pace,
     pub(crate) flusher: Flusher,
@@ -137,6 +139,7 @@ impl Hub {
             settings,
             counters,
             streams: RefCell::default(),
+            ended: Ended::default(),
             views: RefCell::default(),
             viewers: Viewers::default(),
             numbers: Cell::new(0),
@@ -262,6 +265,15 @@ impl Hub {
         self.home_of(name) == self.place
     }
 
+    /// Each loop has its share of the streams.
+    fn most_streams(&self) -> usize {
+        self.settings.streams.div_ceil(self.loop_count())
+    }
+
+    fn has_begun(&self, name: &StreamName) -> bool {
+        self.streams.borrow().get(name).is_some_and(|stream| stream.borrow().has_begun())
+    }
+
     fn stream(&self, name: &StreamName, now: Instant) -> Rc<RefCell<Stream>> {
         let mut streams = self.streams.borrow_mut();
         let make = || {
@@ -285,12 +297,10 @@ impl Hub {
     ) -> Result<Ticket, Refusal> {
         let now = el.now();
         let begun = |stream: &Rc<RefCell<Stream>>| stream.borrow().has_begun();
-        let known = self.streams.borrow().get(name).is_some_and(begun);
+        let known = self.has_begun(name);
         if !known {
             let count = self.streams.borrow().values().filter(|stream| begun(stream)).count();
-            // Each loop has its share of the streams.
-            let most = self.settings.streams.div_ceil(self.loops.all().len().max(1));
-            if count >= most {
+            if count >= self.most_streams() {
                 return Err(Refusal::TooMany(self.settings.streams));
             }
         }
@@ -311,11 +321,14 @@ impl Hub {
         }
         let number = inner.set_publisher(source, now)?;
         for (format, reader) in inner.take_asked() {
-            self.open(el, &mut inner, format, reader);
+            let place = reader.place;
+            let opened = self.open(el, &mut inner, format, reader);
+            self.tell_opened(el, place, name, format, opened);
         }
         self.tell_live(el, &inner);
         drop(inner);
         if !known {
+            self.ended.forget(name);
             for place in 0..self.loops.all().len() {
                 let name = name.clone();
                 self.on(el, place, move |hub, _| hub.forget_ended(&name));
@@ -369,11 +382,25 @@ impl Hub {
         }
     }
 
-    /// For a loop that wants to read a stream that lives here.
+    /// For a loop that wants to read a stream that lives here, or did a moment ago.
     fn ask(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName, format: Format, reader: Reader) {
+        let place = reader.place;
+        let opened = self.open_here(el, name, format, reader);
+        self.tell_opened(el, place, name, format, opened);
+    }
+
+    fn open_here(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        format: Format,
+        reader: Reader,
+    ) -> std::io::Result<Option<Opened>> {
+        if !self.has_begun(name) && self.ended.has(name, format) {
+            return Ok(self.ended.open(name, format, reader));
+        }
         let stream = self.stream(name, el.now());
-        let mut stream = stream.borrow_mut();
-        self.open(el, &mut stream, format, reader);
+        self.open(el, &mut stream.borrow_mut(), format, reader)
     }
 
     fn open(
@@ -382,20 +409,29 @@ impl Hub {
         stream: &mut Stream,
         format: Format,
         reader: Reader,
-    ) {
-        let place = reader.place;
+    ) -> std::io::Result<Option<Opened>> {
         Self::read_publisher(el, stream);
-        let opened = self.commit(el, stream).and_then(|()| stream.open(format, reader));
+        self.commit(el, stream)?;
+        stream.open(format, reader)
+    }
+
+    fn tell_opened(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        place: usize,
+        name: &StreamName,
+        format: Format,
+        opened: std::io::Result<Option<Opened>>,
+    ) {
+        let of = name.clone();
         match opened {
             Ok(None) => {}
             Ok(Some(opened)) => {
-                let name = stream.name.clone();
-                self.on(el, place, move |hub, el| hub.opened(el, &name, format, opened));
+                self.on(el, place, move |hub, el| hub.opened(el, &of, format, opened));
             }
             Err(error) => {
-                tracing::error!(stream = %stream.name, %error, "there is no room for another log");
-                let name = stream.name.clone();
-                self.on(el, place, move |hub, el| hub.end_view(el, &name, format));
+                tracing::error!(stream = %name, %error, "there is no room for another log");
+                self.on(el, place, move |hub, el| hub.end_view(el, &of, format));
             }
         }
     }
@@ -452,7 +488,10 @@ impl Hub {
             self.tell(el, &stream, |view, _| view.end());
             self.unlist(el, &stream);
             drop(stream.take_asked());
+            let (logs, about) = stream.take_remains();
+            self.ended.keep(&name, logs, about, now, self.most_streams());
         }
+        self.ended.look_around(now, self.settings.hls.viewer_leaves_after);
     }
 
     // ---- logs that are read here ----
@@ -474,11 +513,7 @@ impl Hub {
         let (name, place) = (name.clone(), self.place);
         if self.is_home_of(&name) {
             // At once, so that who asks here can begin at once.
-            let stream = self.stream(&name, el.now());
-            let mut stream = stream.borrow_mut();
-            Self::read_publisher(el, &stream);
-            let committed = self.commit(el, &mut stream);
-            match committed.and_then(|()| stream.open(format, Reader { place, hold })) {
+            match self.open_here(el, &name, format, Reader { place, hold }) {
                 Ok(Some(opened)) => self.opened(el, &name, format, opened),
                 Ok(None) => {}
                 Err(error) => {

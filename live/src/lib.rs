@@ -20,6 +20,7 @@
 //! | [`json`] | JSON, written as it comes | build a tree |
 //! | [`clients`] | who is here | do anything per frame |
 //! | [`directory`], [`events`] | the streams of all loops; what happens, for who listens | wait |
+//! | [`ended`] | what is left of streams that are over | take part in a new life |
 //! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
 //! | [`desk`] | who comes and goes, noted and told to all loops | |
@@ -49,6 +50,7 @@ pub mod demo;
 pub mod desk;
 pub mod directory;
 pub mod door;
+pub mod ended;
 pub mod events;
 pub mod flush;
 pub mod format;

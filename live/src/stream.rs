@@ -570,12 +570,24 @@ impl Stream {
             let log = Box::new(self.convert(format)?);
             self.put_log(format, Some(log));
         }
-        let about = About {
+        let about = self.about();
+        Ok(self.log_mut(format).map(|log| log.open(reader, about)))
+    }
+
+    fn about(&self) -> About {
+        About {
             is_live: self.publisher.is_some(),
+            has_ended: false,
             run: self.run,
             longest_segment: self.segmenter.longest(),
-        };
-        Ok(self.log_mut(format).map(|log| log.open(reader, about)))
+        }
+    }
+
+    /// It is over: its logs that have segments, and what is to be said of them.
+    pub fn take_remains(&mut self) -> (Vec<Writer>, About) {
+        let logs = self.logs.iter_mut().filter_map(Option::take);
+        let logs = logs.filter(|log| log.format().is_segmented()).map(|log| *log).collect();
+        (logs, About { is_live: false, has_ended: true, ..self.about() })
     }
 
     /// Those who asked before there was something to read.

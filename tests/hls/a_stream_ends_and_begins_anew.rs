@@ -28,8 +28,7 @@ fn life(weir: &Weir) -> String {
 
 #[test]
 fn for_a_while_and_then_not_at_all() {
-    // A loop that nobody asked while it lasted knows nothing of it.
-    let weir = Weir::with(CONFIG, &["--loops", "1"]);
+    let weir = Weir::with(CONFIG, &["--loops", "2"]);
     let text = life(&weir);
     let (mut client, began) = (Client::new(weir.http), Instant::now());
     assert!(!client.body(&format!("/live/over/{}", segments(&text)[0])).is_empty());
@@ -47,6 +46,18 @@ fn for_a_while_and_then_not_at_all() {
     }
     assert!(began.elapsed() > Duration::from_secs(3), "it was gone at once");
     assert!(client.get(LIST).text().contains("nobody publishes live/over"));
+}
+
+#[test]
+fn loops_that_nobody_asked_while_it_lasted_have_it_too() {
+    let weir = Weir::with(CONFIG, &["--loops", "4"]);
+    let text = life(&weir);
+    let last = format!("/live/over/{}", segments(&text).last().unwrap());
+    for _ in 0..16 {
+        // Each is of whichever loop takes it.
+        assert!(!Client::new(weir.http).body(&last).is_empty());
+        assert_eq!(Client::new(weir.http).list(LIST), text);
+    }
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub struct Opened {
     pub entry_from: u64,
     /// Bytes are flowing.
     pub is_live: bool,
+    /// The stream is over: nothing comes any more.
+    pub has_ended: bool,
     /// When the stream began, in milliseconds since 1970: tells its lives apart.
     pub run: u64,
 }
@@ -66,6 +68,8 @@ pub struct Opened {
 pub struct About {
     /// Bytes are flowing.
     pub is_live: bool,
+    /// As [`Opened::has_ended`].
+    pub has_ended: bool,
     /// As [`Opened::run`].
     pub run: u64,
     /// As [`Growth::longest_segment`].

@@ -398,12 +398,15 @@ impl View {
 
     /// The log is there.
     pub(crate) fn open(&self, opened: Opened) {
-        let Opened { file, kept, entry_from, is_live, run } = opened;
+        let Opened { file, kept, entry_from, is_live, has_ended, run } = opened;
         self.run.set(run);
         self.file.get_or_init(|| file);
         self.entry_from.set(entry_from);
         self.is_live.set(is_live);
         self.grow(&kept);
+        if has_ended {
+            self.end();
+        }
     }
 
     /// The log has grown.

@@ -195,7 +195,7 @@ impl Writer {
 
     /// The log as it stands, for a loop that begins to read. What was appended has to be committed.
     pub fn open(&mut self, reader: Reader, about: About) -> Opened {
-        let About { is_live, run, longest_segment } = about;
+        let About { is_live, has_ended, run, longest_segment } = about;
         self.readers.retain(|other| other.place != reader.place);
         reader.hold.set_needed(self.tail);
         reader.hold.set_left(self.tail);
@@ -212,6 +212,7 @@ impl Writer {
             },
             entry_from: self.entry_from,
             is_live,
+            has_ended,
             run,
         }
     }
