@@ -31,6 +31,7 @@ use crate::log::view::View;
 use crate::log::writer::Reader;
 use crate::log::{Growth, Hold, Opened};
 use crate::name::StreamName;
+use crate::numbers::Lives;
 use crate::pace::Pace;
 use crate::settings::{Second, Settings};
 use crate::stream::Stream;
@@ -67,6 +68,7 @@ pub struct Hub {
     /// What happened on this loop.
     pub counters: Arc<Counters>,
     streams: RefCell<HashMap<StreamName, Rc<RefCell<Stream>>>>,
+    lives: RefCell<Lives>,
     views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
     pace: Pace,
     pub(crate) flusher: Flusher,
@@ -135,6 +137,7 @@ impl Hub {
             settings,
             counters,
             streams: RefCell::default(),
+            lives: RefCell::default(),
             views: RefCell::default(),
             viewers: Viewers::default(),
             numbers: Cell::new(0),
@@ -264,7 +267,8 @@ impl Hub {
         let make = || {
             self.counters.streams.join();
             let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
-            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, now)))
+            let after = self.lives.borrow().after(name);
+            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, after, now)))
         };
         Rc::clone(streams.entry(name.clone()).or_insert_with(make))
     }
@@ -445,6 +449,7 @@ impl Hub {
             let mut stream = stream.borrow_mut();
             if stream.has_begun() {
                 tracing::info!(stream = %name, "stream ended");
+                self.lives.borrow_mut().ended(name.clone(), stream.numbers(), now);
             }
             self.tell(el, &stream, |view, _| view.end());
             self.unlist(el, &stream);

@@ -84,7 +84,6 @@ struct Lists {
 #[derive(Default)]
 struct Round {
     state: Option<Option<State>>,
-    target: Option<u32>,
     lists: Lists,
 }
 
@@ -153,7 +152,7 @@ impl Listing {
             rendition: self.rendition,
             run: self.view.run(),
             prefix: "",
-            target_duration: self.target_duration(segments),
+            target_duration: self.view.target_duration(),
             part_target: self.is_low_latency(hls).then_some(part),
             part_hold_back: part.saturating_mul(limits::PARTS_HELD_BACK),
             segments: &segments.complete,
@@ -164,10 +163,6 @@ impl Listing {
             reports,
             skip: false,
         }
-    }
-
-    fn target_duration(&self, segments: &Segments) -> u32 {
-        segments.target_duration(self.view.longest_segment())
     }
 
     /// How far the other rendition is.
@@ -213,8 +208,7 @@ impl Listing {
             let made = round.lists.by.get_mut(ask.place())?;
             let list = Rc::clone(made.get_or_insert_with(|| self.list(hls, ask)));
             let low = self.is_low_latency(hls);
-            let target = || self.target_duration(&self.segments(hls));
-            let target = *round.target.get_or_insert_with(target);
+            let target = self.view.target_duration();
             Some(Ready::List {
                 list,
                 kind: answer::HLS,
@@ -290,7 +284,7 @@ impl Listing {
     pub(super) fn wait(&self, hls: &Hls, ask: Ask, held: Held, now: Instant) {
         let wait = match ask.need {
             Need::Grown(..) | Need::Part(..) => {
-                Duration::from_secs(self.target_duration(&self.segments(hls)).into()) * 3
+                Duration::from_secs(self.view.target_duration().into()) * 3
             }
             _ => hls.hub.settings.play.wait_for_publisher.max(Duration::from_millis(100)),
         };
