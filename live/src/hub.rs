@@ -452,8 +452,21 @@ impl Hub {
                 self.lives.borrow_mut().ended(name.clone(), stream.numbers(), now);
             }
             self.tell(el, &stream, |view, _| view.end());
+            self.show_end(el, &stream);
             self.unlist(el, &stream);
             drop(stream.take_asked());
+        }
+    }
+
+    /// Who polls a list hears of the end on whichever loop the request comes to: also on those that
+    /// nobody asked before.
+    fn show_end(self: &Rc<Self>, el: &mut EventLoop, stream: &Stream) {
+        for (format, opened) in stream.segmented() {
+            let reads = |place| stream.readers(format).0.iter().any(|reader| reader.place == place);
+            for place in (0..self.loops.all().len()).filter(|place| !reads(*place)) {
+                let (name, opened) = (stream.name.clone(), opened.clone());
+                self.on(el, place, move |hub, el| hub.opened_ended(el, name, format, opened));
+            }
         }
     }
 
@@ -517,6 +530,20 @@ impl Hub {
             view.open(opened);
             self.wake_waiting(el, &view);
         }
+    }
+
+    /// A stream is over of which this loop has not read this log.
+    fn opened_ended(&self, el: &EventLoop, name: StreamName, format: Format, opened: Opened) {
+        let view = View::new(name.clone(), format, &self.settings, el.now());
+        view.open(opened);
+        view.end();
+        // Who asks meanwhile is told of the next life, which has begun by then.
+        self.views.borrow_mut().entry((name, format)).or_insert_with(|| Rc::new(view));
+    }
+
+    /// The view of a log whose stream is over, as long as it is kept.
+    pub(crate) fn find_ended(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
+        self.find_view(name, format).filter(|view| view.has_ended() && view.file().is_some())
     }
 
     fn grow(

@@ -94,9 +94,8 @@ impl Segmenter {
         }
         self.saw(time, is_entry, is_picture);
         let is_long = length >= self.wanted - self.wanted / limits::SEGMENT_EARLY;
-        let is_last_chance = self.target.is_some_and(|target| {
-            length.saturating_add(self.gop) >= target + limits::TARGET_ROUNDED
-        });
+        let is_last_chance =
+            self.target.is_some() && length.saturating_add(self.gop) >= self.cut_at();
         let is_whole = is_entry && length > 0 && (is_long || is_last_chance);
         let is_cut = !is_new && !is_whole && length >= self.cut_at();
         if !(is_new || is_whole || is_cut) {
@@ -221,10 +220,10 @@ mod tests {
     fn one_ends_early_where_the_next_keyframe_may_come_too_late() {
         let mut segmenter = Segmenter::new(0, WANTED, BOUND);
         segmenter.list();
-        // Two seconds apart, and then some in between, of which the first is soon enough.
+        // Two seconds apart, and then some in between.
         let keys = [0, 50, 100, 125, 175, 185, 235];
         let begun = begins(&mut segmenter, (0..240).map(|i| (i * 40, keys.contains(&i))));
-        assert_eq!(begun, [(0, 0), (1, 50), (2, 100), (3, 125), (4, 175), (5, 235)]);
+        assert_eq!(begun, [(0, 0), (1, 50), (2, 100), (3, 125), (4, 175), (5, 185), (6, 235)]);
         assert_eq!(segmenter.target(), WANTED);
     }
 

@@ -587,12 +587,19 @@ impl Stream {
             let log = Box::new(self.convert(format)?);
             self.put_log(format, Some(log));
         }
-        let about = About {
-            is_live: self.publisher.is_some(),
-            run: self.run,
-            target: self.segmenter.target(),
-        };
+        let about = self.about();
         Ok(self.log_mut(format).map(|log| log.open(reader, about)))
+    }
+
+    fn about(&self) -> About {
+        let is_live = self.publisher.is_some();
+        About { is_live, run: self.run, target: self.segmenter.target() }
+    }
+
+    /// What segments are made of, if anybody wanted them, as it stands.
+    pub fn segmented(&self) -> impl Iterator<Item = (Format, Opened)> {
+        let logs = self.logs().filter(|log| log.format().is_segmented());
+        logs.map(|log| (log.format(), log.stand(self.about())))
     }
 
     /// Those who asked before there was something to read.

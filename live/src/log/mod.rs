@@ -29,7 +29,7 @@ use crate::format::Configs;
 use index::{Begin, Packet};
 
 /// What a log grew by, as the loops that read it are told: once per turn of the publisher's loop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Growth {
     /// The packets, in order.
     pub packets: Vec<Packet>,
@@ -46,7 +46,7 @@ pub struct Growth {
 }
 
 /// A log as it stands, for a loop that begins to read it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Opened {
     /// Its bytes.
     pub file: MemoryFile,

@@ -205,11 +205,16 @@ impl Writer {
 
     /// The log as it stands, for a loop that begins to read. What was appended has to be committed.
     pub fn open(&mut self, reader: Reader, about: About) -> Opened {
-        let About { is_live, run, target } = about;
         self.readers.retain(|other| other.place != reader.place);
         reader.hold.set_needed(self.tail);
         reader.hold.set_left(self.tail);
         self.readers.push(reader);
+        self.stand(about)
+    }
+
+    /// The log as it stands, for who reads it when nothing comes any more.
+    pub fn stand(&self, about: About) -> Opened {
+        let About { is_live, run, target } = about;
         Opened {
             file: self.file.clone(),
             kept: Growth {

@@ -93,7 +93,9 @@ impl Hls {
             listing.view().touch();
             return Rc::clone(listing);
         }
-        let view = self.hub.view(el, name, Format::bare(container(rendition)));
+        let format = Format::bare(container(rendition));
+        let ended = self.hub.find_ended(name, format);
+        let view = ended.unwrap_or_else(|| self.hub.view(el, name, format));
         view.touch();
         let listing = Listing::new(rendition, &view);
         self.listings.borrow_mut().insert(key, Rc::clone(&listing));
@@ -157,6 +159,11 @@ impl Hls {
             run: None,
         };
         // Lists are there when their publisher is away, and for a while when the stream is over.
+        for rendition in [Rendition::Video, Rendition::Audio] {
+            if self.hub.find_ended(name, Format::bare(container(rendition))).is_some() {
+                self.listing(el, name, rendition);
+            }
+        }
         if let Some(ready) = self.manifest_now(name, &ask) {
             return ready.send(&self.hub, reply);
         }
