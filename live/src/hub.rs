@@ -24,7 +24,6 @@ use crate::chores::Chores;
 use crate::clients::Clients;
 use crate::counters::{Counters, Reason};
 use crate::directory::Directory;
-use crate::ended::Ended;
 use crate::events::Events;
 use crate::flush::Flusher;
 use crate::format::Format;
@@ -33,6 +32,7 @@ use crate::log::view::View;
 use crate::log::writer::Reader;
 use crate::log::{Growth, Hold, Opened};
 use crate::name::StreamName;
+use crate::numbers::Lives;
 use crate::pace::Pace;
 use crate::settings::{Second, Settings};
 use crate::stream::Stream;
@@ -69,7 +69,7 @@ pub struct Hub {
     /// What happened on this loop.
     pub counters: Arc<Counters>,
     streams: RefCell<HashMap<StreamName, Rc<RefCell<Stream>>>>,
-    ended: Ended,
+    lives: RefCell<Lives>,
     views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
     pace: Pace,
     pub(crate) flusher: Flusher,
@@ -139,7 +139,7 @@ impl Hub {
             settings,
             counters,
             streams: RefCell::default(),
-            ended: Ended::default(),
+            lives: RefCell::default(),
             views: RefCell::default(),
             viewers: Viewers::default(),
             numbers: Cell::new(0),
@@ -265,21 +265,13 @@ impl Hub {
         self.home_of(name) == self.place
     }
 
-    /// Each loop has its share of the streams.
-    fn most_streams(&self) -> usize {
-        self.settings.streams.div_ceil(self.loop_count())
-    }
-
-    fn has_begun(&self, name: &StreamName) -> bool {
-        self.streams.borrow().get(name).is_some_and(|stream| stream.borrow().has_begun())
-    }
-
     fn stream(&self, name: &StreamName, now: Instant) -> Rc<RefCell<Stream>> {
         let mut streams = self.streams.borrow_mut();
         let make = || {
             self.counters.streams.join();
             let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
-            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, now)))
+            let after = self.lives.borrow().after(name);
+            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, after, now)))
         };
         Rc::clone(streams.entry(name.clone()).or_insert_with(make))
     }
@@ -297,10 +289,12 @@ impl Hub {
     ) -> Result<Ticket, Refusal> {
         let now = el.now();
         let begun = |stream: &Rc<RefCell<Stream>>| stream.borrow().has_begun();
-        let known = self.has_begun(name);
+        let known = self.streams.borrow().get(name).is_some_and(begun);
         if !known {
             let count = self.streams.borrow().values().filter(|stream| begun(stream)).count();
-            if count >= self.most_streams() {
+            // Each loop has its share of the streams.
+            let most = self.settings.streams.div_ceil(self.loops.all().len().max(1));
+            if count >= most {
                 return Err(Refusal::TooMany(self.settings.streams));
             }
         }
@@ -321,14 +315,11 @@ impl Hub {
         }
         let number = inner.set_publisher(source, now)?;
         for (format, reader) in inner.take_asked() {
-            let place = reader.place;
-            let opened = self.open(el, &mut inner, format, reader);
-            self.tell_opened(el, place, name, format, opened);
+            self.open(el, &mut inner, format, reader);
         }
         self.tell_live(el, &inner);
         drop(inner);
         if !known {
-            self.ended.forget(name);
             for place in 0..self.loops.all().len() {
                 let name = name.clone();
                 self.on(el, place, move |hub, _| hub.forget_ended(&name));
@@ -382,25 +373,11 @@ impl Hub {
         }
     }
 
-    /// For a loop that wants to read a stream that lives here, or did a moment ago.
+    /// For a loop that wants to read a stream that lives here.
     fn ask(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName, format: Format, reader: Reader) {
-        let place = reader.place;
-        let opened = self.open_here(el, name, format, reader);
-        self.tell_opened(el, place, name, format, opened);
-    }
-
-    fn open_here(
-        self: &Rc<Self>,
-        el: &mut EventLoop,
-        name: &StreamName,
-        format: Format,
-        reader: Reader,
-    ) -> std::io::Result<Option<Opened>> {
-        if !self.has_begun(name) && self.ended.has(name, format) {
-            return Ok(self.ended.open(name, format, reader));
-        }
         let stream = self.stream(name, el.now());
-        self.open(el, &mut stream.borrow_mut(), format, reader)
+        let mut stream = stream.borrow_mut();
+        self.open(el, &mut stream, format, reader);
     }
 
     fn open(
@@ -409,29 +386,20 @@ impl Hub {
         stream: &mut Stream,
         format: Format,
         reader: Reader,
-    ) -> std::io::Result<Option<Opened>> {
-        Self::read_publisher(el, stream);
-        self.commit(el, stream)?;
-        stream.open(format, reader)
-    }
-
-    fn tell_opened(
-        self: &Rc<Self>,
-        el: &mut EventLoop,
-        place: usize,
-        name: &StreamName,
-        format: Format,
-        opened: std::io::Result<Option<Opened>>,
     ) {
-        let of = name.clone();
+        let place = reader.place;
+        Self::read_publisher(el, stream);
+        let opened = self.commit(el, stream).and_then(|()| stream.open(format, reader));
         match opened {
             Ok(None) => {}
             Ok(Some(opened)) => {
-                self.on(el, place, move |hub, el| hub.opened(el, &of, format, opened));
+                let name = stream.name.clone();
+                self.on(el, place, move |hub, el| hub.opened(el, &name, format, opened));
             }
             Err(error) => {
-                tracing::error!(stream = %name, %error, "there is no room for another log");
-                self.on(el, place, move |hub, el| hub.end_view(el, &of, format));
+                tracing::error!(stream = %stream.name, %error, "there is no room for another log");
+                let name = stream.name.clone();
+                self.on(el, place, move |hub, el| hub.end_view(el, &name, format));
             }
         }
     }
@@ -484,14 +452,25 @@ impl Hub {
             let mut stream = stream.borrow_mut();
             if stream.has_begun() {
                 tracing::info!(stream = %name, "stream ended");
+                self.lives.borrow_mut().ended(name.clone(), stream.numbers(), now);
             }
             self.tell(el, &stream, |view, _| view.end());
+            self.show_end(el, &stream);
             self.unlist(el, &stream);
             drop(stream.take_asked());
-            let (logs, about) = stream.take_remains();
-            self.ended.keep(&name, logs, about, now, self.most_streams());
         }
-        self.ended.look_around(now, self.settings.hls.viewer_leaves_after);
+    }
+
+    /// Who polls a list hears of the end on whichever loop the request comes to: also on those that
+    /// nobody asked before.
+    fn show_end(self: &Rc<Self>, el: &mut EventLoop, stream: &Stream) {
+        for (format, opened) in stream.segmented() {
+            let reads = |place| stream.readers(format).0.iter().any(|reader| reader.place == place);
+            for place in (0..self.loops.all().len()).filter(|place| !reads(*place)) {
+                let (name, opened) = (stream.name.clone(), opened.clone());
+                self.on(el, place, move |hub, el| hub.opened_ended(el, name, format, opened));
+            }
+        }
     }
 
     // ---- logs that are read here ----
@@ -513,7 +492,11 @@ impl Hub {
         let (name, place) = (name.clone(), self.place);
         if self.is_home_of(&name) {
             // At once, so that who asks here can begin at once.
-            match self.open_here(el, &name, format, Reader { place, hold }) {
+            let stream = self.stream(&name, el.now());
+            let mut stream = stream.borrow_mut();
+            Self::read_publisher(el, &stream);
+            let committed = self.commit(el, &mut stream);
+            match committed.and_then(|()| stream.open(format, Reader { place, hold })) {
                 Ok(Some(opened)) => self.opened(el, &name, format, opened),
                 Ok(None) => {}
                 Err(error) => {
@@ -550,6 +533,32 @@ impl Hub {
             view.open(opened);
             self.wake_waiting(el, &view);
         }
+    }
+
+    /// A stream is over of which this loop has not read this log.
+    fn opened_ended(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: StreamName,
+        format: Format,
+        opened: Opened,
+    ) {
+        let make = || Rc::new(View::new(name.clone(), format, &self.settings, el.now()));
+        let mut views = self.views.borrow_mut();
+        let view = Rc::clone(views.entry((name.clone(), format)).or_insert_with(make));
+        drop(views);
+        // One that has a log is of the next life, which has begun by then. Who has asked a moment ago, for
+        // what another loop's list of the ended stream names, has one without.
+        if view.file().is_none() {
+            view.open(opened);
+            view.end();
+            self.wake_waiting(el, &view);
+        }
+    }
+
+    /// The view of a log whose stream is over, as long as it is kept.
+    pub(crate) fn find_ended(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
+        self.find_view(name, format).filter(|view| view.has_ended() && view.file().is_some())
     }
 
     fn grow(

@@ -8,6 +8,7 @@
 //! | [`limits`], [`settings`] | bounds with their reasons; what the operator decides | |
 //! | [`counters`], [`histogram`] | what happened on a loop, and why things ended | |
 //! | [`name`] | what a stream may be called, at every door | |
+//! | [`numbers`] | how a name's lives are numbered, one behind the other | go back |
 //! | [`timeline`] | one clock for a stream, whatever its publishers' clocks do | know a wall clock |
 //! | [`format`](mod@format) | the forms a stream has, framing included | differ between players |
 //! | [`pack`] | frames to packets, in each container | |
@@ -20,7 +21,6 @@
 //! | [`json`] | JSON, written as it comes | build a tree |
 //! | [`clients`] | who is here | do anything per frame |
 //! | [`directory`], [`events`] | the streams of all loops; what happens, for who listens | wait |
-//! | [`ended`] | what is left of streams that are over | take part in a new life |
 //! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
 //! | [`desk`] | who comes and goes, noted and told to all loops | |
@@ -50,7 +50,6 @@ pub mod demo;
 pub mod desk;
 pub mod directory;
 pub mod door;
-pub mod ended;
 pub mod events;
 pub mod flush;
 pub mod format;
@@ -62,6 +61,7 @@ pub mod limits;
 pub mod log;
 pub mod meter;
 pub mod name;
+pub mod numbers;
 pub mod pace;
 pub mod pack;
 pub mod player;

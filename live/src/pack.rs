@@ -95,16 +95,6 @@ impl Packer {
         }
     }
 
-    /// The segment of the last frame and when it begins, where segments are made of this format.
-    #[must_use]
-    pub fn begun(&self) -> Option<(u32, Time)> {
-        match &self.kind {
-            Kind::Frames => None,
-            Kind::Ts(ts) => ts.begun,
-            Kind::Mp4(mp4) => mp4.begun,
-        }
-    }
-
     /// Appends what was kept.
     pub fn flush(&mut self, sink: &mut Sink<'_>) {
         let Self { format, kind, scratch } = self;
@@ -170,7 +160,7 @@ struct Ts {
     configs: Option<Arc<Configs>>,
     /// Of the first frame of sound that is gathered.
     gathered: Option<Mark>,
-    begun: Option<(u32, Time)>,
+    segment: Option<u32>,
 }
 
 impl Ts {
@@ -186,12 +176,12 @@ impl Ts {
         }
         let mark = Mark::of(frame, placed);
         let is_video = frame.track == Track::Video;
-        let begins = self.begun.is_none_or(|(segment, _)| segment != mark.segment);
+        let begins = self.segment != Some(mark.segment);
         if begins || is_video && mark.is_entry {
             self.flush(out);
         }
         if begins {
-            self.begun = Some((mark.segment, mark.time));
+            self.segment = Some(mark.segment);
         }
         self.configure(placed.configs);
         // Sound alone can be begun with anywhere; a segment of it has to be.
@@ -261,7 +251,6 @@ struct Mp4 {
     /// What is kept belongs to these.
     epoch: u32,
     segment: u32,
-    begun: Option<(u32, Time)>,
 }
 
 /// A track and its frames that are not in a chunk yet.
@@ -282,7 +271,6 @@ impl Mp4 {
             configs: None,
             epoch: 0,
             segment: 0,
-            begun: None,
         }
     }
 
@@ -304,15 +292,12 @@ impl Mp4 {
         let is_listed = out.format.is_segmented();
         // Parts that are listed have about the same length, whatever keyframes come within a segment.
         let is_over = if is_listed { self.is_full(frame.track) } else { begins };
+        // Another track's frame ends a segment too: its next part is of the next one.
         if is_over || placed.segment != self.segment {
             self.finish(Some(frame), out);
         }
         self.configure(placed, frame.dts, out);
         (self.epoch, self.segment) = (placed.epoch, placed.segment);
-        // Another track's frame ends a segment too: its next part is of the next one.
-        if self.begun.is_none_or(|(segment, _)| segment != placed.segment) {
-            self.begun = Some((placed.segment, frame.dts));
-        }
         if self.track(frame.track).is_none() {
             return Ok(());
         }

@@ -159,6 +159,8 @@ pub const HTTP_HEAD_WITHIN: Duration = Duration::from_secs(10);
 pub const HTTP_BODY_WITHIN: Duration = Duration::from_secs(60);
 /// Default time a reply may be held; below the keep-alive time, which goes on meanwhile.
 pub const HTTP_HELD: Duration = Duration::from_secs(60);
+/// Room for the head of an answer that is composed for many; a longer one grows it.
+pub const HTTP_COMPOSED_HEAD: usize = 512;
 /// Bytes of further requests that wait behind a held reply.
 pub const HTTP_BEHIND_HELD: usize = 64 * 1024;
 

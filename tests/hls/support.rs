@@ -156,8 +156,14 @@ fn status(head: &str) -> u16 {
 
 /// The files that a list names, each once, in its order: init segments, segments, parts.
 pub fn files(text: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut is_gap) = (Vec::<String>::new(), false);
     for line in text.lines() {
+        // What is not there is not asked for.
+        is_gap |= line == "#EXT-X-GAP";
+        if is_gap {
+            is_gap = line.starts_with('#');
+            continue;
+        }
         let quoted = line.split_once("URI=\"").and_then(|(_, rest)| rest.split_once('"'));
         let name = match quoted {
             Some((name, _)) if !line.starts_with("#EXT-X-PRELOAD") => name,

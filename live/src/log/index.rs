@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use media::Time;
 
+use crate::limits;
+
 /// One packet: a frame, a configuration or metadata, with its framing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet {
@@ -21,6 +23,17 @@ pub struct Packet {
     pub is_entry: bool,
 }
 
+/// Where a segment begins, whether there is a packet of it or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begin {
+    /// Its number.
+    pub number: u32,
+    /// When it begins.
+    pub time: Time,
+    /// The generation it is of.
+    pub generation: u32,
+}
+
 /// The packets a log keeps, in order, one behind the other.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -30,6 +43,8 @@ pub struct Index {
     entries: VecDeque<u64>,
     /// The first packet of each segment.
     segments: VecDeque<Packet>,
+    /// All segments from the first of these on, those without a packet included.
+    begins: VecDeque<Begin>,
 }
 
 impl Index {
@@ -43,6 +58,14 @@ impl Index {
         }
         self.packets.push_back(packet);
         self.head = head;
+    }
+
+    /// A segment begins.
+    pub fn begin(&mut self, begin: Begin) {
+        self.begins.push_back(begin);
+        if self.begins.len() > limits::BEGINS {
+            self.begins.pop_front();
+        }
     }
 
     /// Adds packets, of which the last ends at `head`.
@@ -64,6 +87,10 @@ impl Index {
         // A segment that has lost its beginning is none any more.
         while self.segments.front().is_some_and(|first| first.at < tail) {
             self.segments.pop_front();
+        }
+        let first = self.segments.front().map(|first| first.segment);
+        while self.begins.front().is_some_and(|begin| Some(begin.number) < first) {
+            self.begins.pop_front();
         }
     }
 
@@ -127,6 +154,11 @@ impl Index {
     /// The first packets of the segments that are whole, and of the one that still grows.
     pub fn segments(&self) -> &VecDeque<Packet> {
         &self.segments
+    }
+
+    /// Where segments begin, from the first that has a packet on.
+    pub fn begins(&self) -> &VecDeque<Begin> {
+        &self.begins
     }
 
     /// Where the last `count` segments begin.
