@@ -369,14 +369,10 @@ impl Mp4 {
                     _ => !has_video,
                 };
                 let span = u32::try_from(chunk.duration).unwrap_or(0);
-                out.note(before, Mark {
-                    time: chunk.start,
-                    span,
-                    epoch,
-                    segment,
-                    is_entry,
-                    counters: 0,
-                });
+                out.note(
+                    before,
+                    Mark { time: chunk.start, span, epoch, segment, is_entry, counters: 0 },
+                );
             }
         }
     }

@@ -133,10 +133,7 @@ impl Stream {
             configs: Arc::default(),
             told: Configs::default(),
             epoch: 0,
-            framed: Arc::new(Configs {
-                generation: first.generation,
-                ..Configs::default()
-            }),
+            framed: Arc::new(Configs { generation: first.generation, ..Configs::default() }),
             is_anew: true,
             segmenter: Segmenter::new(
                 first.segment,

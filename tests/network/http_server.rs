@@ -391,16 +391,16 @@ fn an_answer_composed_once_goes_to_all_it_fits() {
         client.write_all(head.as_bytes()).unwrap();
         client
     };
-    let mut alike: Vec<_> =
-        (0..3).map(|_| ask("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
-    let mut last = ask(
-        "GET /hold HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
-    );
+    let mut alike: Vec<_> = (0..3).map(|_| ask("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+    let mut last = ask("GET /hold HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     let mut times = 0;
     while times == 0 {
         times = body(&server.ask("POST /release-all HTTP/1.1", "")).parse().unwrap();
     }
-    assert!((2..=3).contains(&times), "{times}: the one that closes differs, and seconds may change");
+    assert!(
+        (2..=3).contains(&times),
+        "{times}: the one that closes differs, and seconds may change"
+    );
     for client in &mut alike {
         client.shutdown(Shutdown::Write).unwrap();
         let answer = read_all(client);

@@ -191,16 +191,15 @@ mod tests {
         let mut at = 0;
         for (i, len) in lens.iter().enumerate() {
             let time = Time::from_millis(i as i64 * 10);
-            let packet =
-                Packet {
-                    at,
-                    time,
-                    span: 0,
-                    epoch: 0,
-                    segment: i as u32 / 7,
-                    is_entry: i % 5 == 0,
-                    counters: 0,
-                };
+            let packet = Packet {
+                at,
+                time,
+                span: 0,
+                epoch: 0,
+                segment: i as u32 / 7,
+                is_entry: i % 5 == 0,
+                counters: 0,
+            };
             at += len;
             index.push(packet, at);
         }

@@ -76,7 +76,8 @@ impl Segments {
                 },
                 epoch: begin.generation,
                 // Where a log begins there is nothing that its first segment could differ from.
-                discontinuity: begins_generation && first.map_or(firsts.peek().is_some(), |f| f.at > 0),
+                discontinuity: begins_generation
+                    && first.map_or(firsts.peek().is_some(), |f| f.at > 0),
                 wall: config.wall.saturating_add(start.0),
                 is_gap: first.is_none() && !is_open,
                 parts,

@@ -99,7 +99,8 @@ impl<'a> Listed<'a> {
     /// The newest ones without a gap.
     fn whole(&self) -> impl DoubleEndedIterator<Item = &'a Segment> + use<'a> {
         let gap = |segment: &Segment| segment.is_gap;
-        let end = self.segments.iter().rposition(|segment| !gap(segment)).map_or(0, |last| last + 1);
+        let end =
+            self.segments.iter().rposition(|segment| !gap(segment)).map_or(0, |last| last + 1);
         let before = self.segments.range(..end).rposition(gap);
         self.segments.range(before.map_or(0, |gap| gap + 1)..end)
     }
@@ -307,7 +308,10 @@ impl Manifest<'_> {
         }
         let low_latency = self.part_target.is_some() && !self.ended;
         let is_next = |open: &&Segment| {
-            listed.segments.back().is_some_and(|last| !last.is_gap && last.number + 1 == open.number)
+            listed
+                .segments
+                .back()
+                .is_some_and(|last| !last.is_gap && last.number + 1 == open.number)
         };
         let open = listed.open.filter(|open| low_latency && !open.parts.is_empty());
         let open = open.filter(is_next);
