@@ -533,12 +533,24 @@ impl Hub {
     }
 
     /// A stream is over of which this loop has not read this log.
-    fn opened_ended(&self, el: &EventLoop, name: StreamName, format: Format, opened: Opened) {
-        let view = View::new(name.clone(), format, &self.settings, el.now());
-        view.open(opened);
-        view.end();
-        // Who asks meanwhile is told of the next life, which has begun by then.
-        self.views.borrow_mut().entry((name, format)).or_insert_with(|| Rc::new(view));
+    fn opened_ended(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: StreamName,
+        format: Format,
+        opened: Opened,
+    ) {
+        let make = || Rc::new(View::new(name.clone(), format, &self.settings, el.now()));
+        let mut views = self.views.borrow_mut();
+        let view = Rc::clone(views.entry((name.clone(), format)).or_insert_with(make));
+        drop(views);
+        // One that has a log is of the next life, which has begun by then. Who has asked a moment ago, for
+        // what another loop's list of the ended stream names, has one without.
+        if view.file().is_none() {
+            view.open(opened);
+            view.end();
+            self.wake_waiting(el, &view);
+        }
     }
 
     /// The view of a log whose stream is over, as long as it is kept.

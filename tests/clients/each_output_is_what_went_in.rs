@@ -2,8 +2,6 @@
 //! were published.
 
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
 
 use media::{Codec, Frame, FrameKind, Track};
 use weir_tests::{Program, Server};
@@ -84,7 +82,9 @@ fn is_same(what: &str, output: &str, frames: &[Frame], notes: &PathBuf) {
     for track in tracks {
         let expected = times(frames, track);
         let (_, found) = found.iter().find(|(kind, _)| *kind == track).unwrap();
-        assert_eq!(found.len(), expected.len(), "{what} {track:?}");
+        let ends = |times: &[(i64, i64)]| (times.first().copied(), times.last().copied());
+        let (had, wanted) = (ends(found), ends(&expected));
+        assert_eq!(found.len(), expected.len(), "{what} {track:?}: {had:?}, not {wanted:?}");
         for (found, expected) in found.iter().zip(&expected) {
             let shift = *shift.get_or_insert(found.0 - expected.0);
             let off = (found.0 - expected.0 - shift, found.1 - expected.1 - shift);
@@ -109,7 +109,7 @@ fn go_through(name: &str, args: &str) {
         players.push((place, output, decode(&format!("{base}{output}"), &notes(place))));
     }
     // Whoever is there before the first frame gets it.
-    thread::sleep(Duration::from_millis(500));
+    server.wait_for_connections(players.len());
     let mut publisher = Publisher::connect(&server, name);
     if let Err(error) = publisher.send_in_time(&frames) {
         panic!("{name}: {error}: {}", server.program.wait_for("publish ended"));

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use media::playlist::reload::BadReload;
 use network::http::{
     Answered, Body, Composed, Method, Reply, Request, ResponseWriter, StatusCode, WriteError,
 };
@@ -167,6 +168,11 @@ impl Ready {
     /// The file is not there.
     pub(super) fn gone(why: &str) -> Self {
         Self::Failed(StatusCode::NOT_FOUND, Some(Reason::NotListed), why.to_owned())
+    }
+
+    /// A list was asked for in a way that makes no sense.
+    pub(super) fn bad_reload(error: BadReload) -> Self {
+        Self::Failed(StatusCode::BAD_REQUEST, None, error.to_string())
     }
 
     /// What was waited for did not come.

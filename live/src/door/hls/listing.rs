@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use media::playlist::{Media, Rendition, Report, Run, State};
+use media::playlist::{Answer, Media, Reload, Rendition, Report, Run, State};
 use network::EventLoop;
 use network::http::Held;
 
@@ -229,8 +229,14 @@ impl Listing {
         match ask.need {
             Need::Playable => state(round).and_then(|_| list(round)),
             Need::List => list(round),
-            Need::Grown(msn, part) if state(round)?.has(msn, part) => list(round),
-            Need::Grown(..) => None,
+            // On a loop that has the log only now it turns out here what makes no sense.
+            Need::Grown(msn, part) => {
+                match state(round)?.answer(&Reload { msn: Some(msn), part, skip: ask.skip }) {
+                    Answer::Now => list(round),
+                    Answer::Wait { .. } => None,
+                    Answer::Bad(error) => Some(Ready::bad_reload(error)),
+                }
+            }
             Need::Manifest => hls.manifest_now(&self.view.name, ask),
             Need::Segment(number) => self.segment(hls, number, ask),
             Need::Part(number, part) => self.part(hls, number, part, ask),

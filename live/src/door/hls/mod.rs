@@ -20,8 +20,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use media::playlist::reload::BadReload;
-use media::playlist::{Answer, File, Master, Reload, Rendition, Track};
+use media::playlist::{File, Master, Reload, Rendition, Track};
 use network::EventLoop;
 use network::http::{Answered, Reply, Request, StatusCode};
 
@@ -296,18 +295,15 @@ impl Hls {
             File::Playlist(rendition) => {
                 let reload = match Reload::parse(request.target().query.unwrap_or_default()) {
                     Ok(reload) => reload,
-                    Err(error) => return self.bad_reload(reply, error),
+                    Err(error) => return Ready::bad_reload(error).send(&self.hub, reply),
                 };
                 let listing = self.listing(el, name, rendition);
-                let need = match listing.state(self).map(|state| state.answer(&reload)) {
-                    None => Need::Playable,
-                    Some(Answer::Bad(error)) => return self.bad_reload(reply, error),
-                    Some(Answer::Wait { msn, part }) => Need::Grown(msn, part),
-                    // Who asks for what is there is answered like those who waited for it: caches
-                    // take all of them for one.
-                    Some(Answer::Now) => {
-                        reload.msn.map_or(Need::List, |msn| Need::Grown(msn, reload.part))
-                    }
+                // Who asks for what is there is answered like those who waited for it: caches take all
+                // of them for one.
+                let need = match (reload.msn, listing.state(self)) {
+                    (Some(msn), _) => Need::Grown(msn, reload.part),
+                    (None, Some(_)) => Need::List,
+                    (None, None) => Need::Playable,
                 };
                 let gzip = answer::takes_gzip(request);
                 let known = answer::known(request);
@@ -352,10 +348,6 @@ impl Hls {
         let (answered, held) = reply.hold();
         listing.wait(self, ask, held, now);
         answered
-    }
-
-    fn bad_reload(&self, reply: Reply<'_>, error: BadReload) -> Answered {
-        fail(&self.hub, reply, StatusCode::BAD_REQUEST, &error.to_string())
     }
 }
 
