@@ -115,12 +115,13 @@ struct Mark {
     epoch: u32,
     segment: u32,
     is_entry: bool,
+    counters: u16,
 }
 
 impl Mark {
     fn of(frame: &Frame, placed: Placed<'_>) -> Self {
         let Placed { epoch, segment, is_entry, .. } = placed;
-        Self { time: frame.dts, span: 0, epoch, segment, is_entry }
+        Self { time: frame.dts, span: 0, epoch, segment, is_entry, counters: 0 }
     }
 }
 
@@ -136,17 +137,20 @@ impl Out<'_, '_> {
         if self.sink.bytes.len() == before {
             return;
         }
-        let Mark { time, span, epoch, segment, is_entry } = mark;
+        let Mark { time, span, epoch, segment, is_entry, .. } = mark;
         let at = self.sink.base + before as u64;
-        self.sink.packets.push(Packet { at, time, span, epoch, segment, is_entry });
+        let counters = mark.counters;
+        self.sink.packets.push(Packet { at, time, span, epoch, segment, is_entry, counters });
     }
 
-    /// Appends what `write` gives as one packet, with its framing; `write` says whether a player can
-    /// begin with it.
-    fn packet(&mut self, mark: Mark, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    /// Appends what `write` gives as one packet, with its framing; `write` gives the counters before it
+    /// where a player can begin with it.
+    fn packet(&mut self, mark: Mark, write: impl FnOnce(&mut Vec<u8>) -> Option<u16>) {
         let before = self.sink.bytes.len();
         self.scratch.clear();
-        let mark = Mark { is_entry: write(self.scratch), ..mark };
+        let counters = write(self.scratch);
+        let (is_entry, counters) = (counters.is_some(), counters.unwrap_or(0));
+        let mark = Mark { is_entry, counters, ..mark };
         self.format.framing.around(&[self.scratch], self.sink.bytes);
         self.scratch.shrink_to(limits::RELEASE as usize);
         self.note(before, mark);
@@ -190,7 +194,7 @@ impl Ts {
         let mut result = Ok(ts::Appended::default());
         out.packet(under, |bytes| {
             result = self.packetizer.append(frame, is_entry, bytes);
-            result.as_ref().is_ok_and(|appended| appended.entry.is_some())
+            result.as_ref().ok().and_then(counters)
         });
         self.gathered = match self.packetizer.gathered() {
             0 => None,
@@ -230,9 +234,13 @@ impl Ts {
 
     fn flush(&mut self, out: &mut Out<'_, '_>) {
         if let Some(mark) = self.gathered.take() {
-            out.packet(mark, |bytes| self.packetizer.flush(bytes).entry.is_some());
+            out.packet(mark, |bytes| counters(&self.packetizer.flush(bytes)));
         }
     }
+}
+
+fn counters(appended: &ts::Appended) -> Option<u16> {
+    appended.entry.as_ref().map(|entry| entry.counters.bits())
 }
 
 fn wrote(result: &Result<ts::Appended, ts::AppendError>) -> bool {
@@ -361,7 +369,10 @@ impl Mp4 {
                     _ => !has_video,
                 };
                 let span = u32::try_from(chunk.duration).unwrap_or(0);
-                out.note(before, Mark { time: chunk.start, span, epoch, segment, is_entry });
+                out.note(
+                    before,
+                    Mark { time: chunk.start, span, epoch, segment, is_entry, counters: 0 },
+                );
             }
         }
     }
@@ -385,10 +396,10 @@ impl Mp4 {
         self.audio = audio.map(Pending::new);
         if !is_first && out.format.container == Container::Mp4 {
             let (epoch, segment) = (placed.epoch, placed.segment);
-            let mark = Mark { time, span: 0, epoch, segment, is_entry: false };
+            let mark = Mark { time, span: 0, epoch, segment, is_entry: false, counters: 0 };
             out.packet(mark, |bytes| {
                 append_init(Container::Mp4, placed.configs, bytes);
-                false
+                None
             });
         }
     }

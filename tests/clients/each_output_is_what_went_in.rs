@@ -11,6 +11,10 @@ use crate::support::{ffmpeg, well_ended, words};
 
 /// Not `.mpd`: ffmpeg counts the entries of a growing `SegmentTimeline` from 0 and not from `startNumber`, takes
 /// what comes next for too old, and begins again at the first segment whenever it has read one.
+///
+/// Nor `.m3u8?format=ts`: of sound without a duration in its packets ffmpeg's reader of HLS says the first time
+/// again, of what it writes itself as well. `ffmpeg … -c:a libopus -f hls o.m3u8` read back has Opus at 126,000
+/// three times, where its segments in one file have 126,000, 127,800 and 129,600; AAC alone has it twice.
 const OUTPUTS: [&str; 3] = [".ts", ".mp4", ".m3u8"];
 /// Times of RTMP are whole milliseconds, and sound is made to meet.
 const ROUNDED_MICROS: i64 = 1500;

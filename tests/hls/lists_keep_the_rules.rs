@@ -1,4 +1,6 @@
 //! Lists are linted as they change, whatever the publisher does.
+//!
+//! `WEIR_SPEED=1 cargo test -p weir-tests --test hls for_a_minute` takes a minute for it.
 
 use media::playlist::Rendition::{self, Audio, Ts, Video};
 use media::playlist::lint::Rule;
@@ -35,6 +37,21 @@ fn for_a_minute() {
         let followed = followed.clean();
         assert!((58..=61).contains(&followed.segments()), "{}", followed.segments());
         assert!(followed.texts.iter().any(|text| text.contains("#EXT-X-SKIP")));
+        assert_eq!(followed.late, 0);
+    }
+}
+
+#[test]
+fn for_a_minute_without_parts() {
+    let config = format!("{CONFIG}low_latency = false\n");
+    let all = followed(&config.replace("6s", "12s"), &[Video, Audio, Ts], |weir, name| {
+        let mut publisher = weir.publish(name);
+        stream(&mut publisher, &mut Card::new(320, 240), 1_800);
+    });
+    for followed in all {
+        let followed = followed.clean();
+        assert!((58..=61).contains(&followed.segments()), "{}", followed.segments());
+        assert!(followed.texts.iter().all(|text| !text.contains("#EXT-X-PART")));
         assert_eq!(followed.late, 0);
     }
 }

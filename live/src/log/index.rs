@@ -21,6 +21,8 @@ pub struct Packet {
     pub segment: u32,
     /// A player can begin with it.
     pub is_entry: bool,
+    /// Of an entry of a transport stream: the continuity counters before it.
+    pub counters: u16,
 }
 
 /// Where a segment begins, whether there is a packet of it or not.
@@ -189,8 +191,15 @@ mod tests {
         let mut at = 0;
         for (i, len) in lens.iter().enumerate() {
             let time = Time::from_millis(i as i64 * 10);
-            let packet =
-                Packet { at, time, span: 0, epoch: 0, segment: i as u32 / 7, is_entry: i % 5 == 0 };
+            let packet = Packet {
+                at,
+                time,
+                span: 0,
+                epoch: 0,
+                segment: i as u32 / 7,
+                is_entry: i % 5 == 0,
+                counters: 0,
+            };
             at += len;
             index.push(packet, at);
         }
