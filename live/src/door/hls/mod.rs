@@ -293,7 +293,7 @@ impl Hls {
                 };
                 let listing = self.listing(el, name, rendition);
                 let need = match listing.state(self).map(|state| state.answer(&reload)) {
-                    None => Need::Playable,
+                    None => Need::List,
                     Some(Answer::Bad(error)) => return self.bad_reload(reply, error),
                     Some(Answer::Wait { msn, part }) => Need::Grown(msn, part),
                     // Who asks for what is there is answered like those who waited for it: caches
