@@ -75,7 +75,7 @@ pub const NUMBERED_SINCE: u64 = 1_700_000_000;
 /// through as many entries as their number says, again and again: it takes seconds at a hundred million.
 pub const DISCONTINUITIES_EVERY: u32 = 3600;
 /// Parts that players of low latency stay behind: three is the least a list may say.
-pub const PARTS_HELD_BACK: i64 = 5;
+pub const PARTS_HELD_BACK: i64 = 3;
 /// Parts that players of DASH with low latency stay behind: they ask for whole segments as these grow, and
 /// notice late when one begins.
 pub const PARTS_BEHIND: i64 = 8;
