@@ -96,6 +96,9 @@ pub const PARTS_BEHIND: i64 = 8;
 pub const HELD: usize = 32 * 1024;
 /// How long one waits at most, below what the HTTP server allows.
 pub const HELD_FOR: Duration = Duration::from_secs(50);
+/// How long the first list is held for want of segments: hls.js asks anew after ten seconds without an
+/// answer, and where keyframes are seldom, three segments are half a minute.
+pub const BEGINNING_HELD_FOR: Duration = Duration::from_secs(8);
 /// Viewers of lists that one loop tells apart.
 pub const VIEWERS: usize = 200_000;
 /// How often a loop tells another one that a viewer is still there; more often where viewers are soon

@@ -3,6 +3,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../live/support.rs"]
+#[allow(dead_code)]
+mod live;
+
 mod console;
 mod players;
 mod watch;

@@ -3,8 +3,8 @@
 //   node players.mjs CHROMIUM BASE SECONDS PLAYER...
 //
 // BASE is a stream's address without its extension, where HOST stands for a name of this machine
-// (http://HOST:PORT/live/NAME). Every PLAYER of players.html plays it at the same time; each is told of once it has played for SECONDS without a stall, and again so
-// after each SIGUSR2. SIGTERM closes the browser.
+// (http://HOST:PORT/live/NAME). Every PLAYER of players.html plays it at the same time; each is told of whenever it
+// has played for SECONDS without a stall. SIGTERM closes the browser.
 //
 // The page comes from a port of its own, so that every stream is one of another origin.
 
@@ -49,6 +49,5 @@ page.on('console', message => {
 });
 page.on('pageerror', error => console.log(`console: ${error.message}`));
 await page.exposeFunction('tell', line => console.log(line));
-process.on('SIGUSR2', () => page.evaluate('again()'));
 const wish = new URLSearchParams({ base, seconds, players });
 await page.goto(`http://127.0.0.1:${server.address().port}/?${wish}`, { waitUntil: 'commit' });

@@ -1,21 +1,44 @@
-//! Players that people use, all in one page of another origin: hls.js, mpegts.js, shaka-player, dash.js.
-//! `players.mjs` drives the browser, `players.html` is the page.
+//! Players that people use, all in one page of another origin: hls.js, mpegts.js, shaka-player, dash.js, and
+//! Chromium's own. `players.mjs` drives the browser, `players.html` is the page.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::{Sender, TryRecvError, channel};
+use std::time::{Duration, Instant};
 
+use media::testcard::Options;
+use media::{Frame, Time};
 use weir_tests::Program;
 
-use super::{Weir, browser_to_itself, needed};
+use super::live::{Card, Weir};
+use super::{browser_to_itself, needed, watch};
 
-const PLAYERS: [&str; 6] =
-    ["hls.js-ts", "hls.js-ll", "mpegts.js", "mpegts.js-ws", "shaka-dash", "dash.js"];
+const PLAYERS: [&str; 12] = [
+    "hls.js-ts",
+    "hls.js",
+    "hls.js-ll",
+    "mpegts.js",
+    "mpegts.js-ws",
+    "shaka-hls-ts",
+    "shaka-hls",
+    "shaka-dash",
+    "shaka-dash-ll",
+    "dash.js",
+    "video-hls",
+    "video-hls-ts",
+];
+/// It asks for the next manifest no sooner than as long behind the first as that was waited for, and so
+/// stands still once where a stream has just begun.
+const SLOW_TO_SETTLE: &str = "shaka-dash";
 /// What hls.js may be behind live with low latency, in seconds.
 const LOW: f64 = 2.0;
+/// How long it may take until each has played for some seconds: a list of three segments, the distance
+/// that players keep, and these seconds.
+const ALL_WITHIN: Duration = Duration::from_secs(45);
 
-/// Opens the page with these players, each of which is told of when it has played for so long.
-fn page(weir: &Weir, name: &str, seconds: u32) -> Program {
+/// Opens the page with these players, each of which is told of whenever it has played for so long.
+fn page(weir: &Weir, name: &str, seconds: u32, players: &[&str]) -> Program {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     assert!(
         folder.join("node_modules/hls.js").exists(),
@@ -24,46 +47,105 @@ fn page(weir: &Weir, name: &str, seconds: u32) -> Program {
     let base = format!("http://HOST:{}/live/{name}", weir.http.port());
     let mut command = Command::new(needed("node", "nodejs"));
     command.arg(folder.join("players.mjs")).arg(needed("chromium", "chromium"));
-    command.args([&base, &seconds.to_string()]).args(PLAYERS);
+    command.args([&base, &seconds.to_string()]).args(players);
     Program::spawn(command)
 }
 
-/// Waits until each player has played without a stall, and gives what they say of it.
-fn all_play(page: &Program) -> Vec<String> {
-    let mut missing = BTreeSet::from(PLAYERS);
-    let mut reports = Vec::new();
-    while !missing.is_empty() {
-        let said = page.lines_until(" steady ");
-        for line in &said {
-            println!("{line}");
-            assert!(!line.contains(" failed "), "{said:#?}");
+/// Publishes a test card as fast as it is shown. What is sent here is the size that it has from then on;
+/// the publisher goes when this does.
+fn on_air(weir: &Weir, name: &str, size: (u32, u32)) -> Sender<(u32, u32)> {
+    let mut publisher = weir.publish(&format!("live/{name}"));
+    let of_size =
+        |(width, height)| Card::of(Options { width, height, gop_frames: 30, ..Card::options() });
+    let (sizes, change) = channel();
+    std::thread::spawn(move || {
+        let (began, mut base, mut card) = (Instant::now(), 0, of_size(size));
+        loop {
+            match change.try_recv() {
+                Ok(size) => {
+                    card = of_size(size);
+                    base = Time::from_millis(began.elapsed().as_millis() as i64 + 40).0;
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+            let frame = card.next();
+            let (dts, pts) = (frame.dts.plus(base), frame.pts.plus(base));
+            std::thread::sleep(Duration::from_micros(dts.0 as u64).saturating_sub(began.elapsed()));
+            publisher.send(&Frame { dts, pts, ..frame });
         }
-        let report = said.last().unwrap().clone();
-        missing.remove(report.split(' ').next().unwrap());
-        reports.push(report);
-    }
-    reports
+    });
+    sizes
 }
 
-#[test]
-fn each_plays_across_a_wrap_of_the_clock_and_a_return_of_the_publisher() {
-    let _alone = browser_to_itself();
-    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser-players.toml");
-    // Clocks of MPEG-TS begin at ten seconds, and wrap ten seconds into this stream.
-    std::fs::write(&config, "[publish]\nfirst_time = \"95424s\"\n").unwrap();
-    let weir = Weir::start(&["--config", config.to_str().unwrap()]);
-    let first = weir.publish("many", "320x180");
-    let page = page(&weir, "many", 10);
-    let reports = all_play(&page);
-    let low = reports.iter().find(|report| report.starts_with("hls.js-ll ")).unwrap();
-    let latency = low.split(' ').find_map(|word| word.strip_prefix("latency=")).unwrap();
-    assert!(latency.parse::<f64>().unwrap() <= LOW, "{low}");
-    first.signal("KILL");
-    weir.program.wait_for("publish ended");
-    let _second = weir.publish("many", "320x180");
-    page.signal("USR2");
-    all_play(&page);
+/// Waits until each player has played pictures of this size without a stall, and gives all that was said.
+fn all_play(page: &Program, players: &[&str], size: &str) -> Vec<String> {
+    let (until, mut said) = (Instant::now() + ALL_WITHIN, Vec::new());
+    let mut missing: BTreeSet<_> = players.iter().copied().collect();
+    while !missing.is_empty() {
+        let more = page.lines_until(" steady ");
+        more.iter().for_each(|line| println!("{line}"));
+        for line in more.iter().filter(|line| line.contains(" failed ")) {
+            missing.remove(line.split(' ').next().unwrap());
+        }
+        let report = more.last().unwrap();
+        if report.ends_with(&format!("size={size}")) {
+            missing.remove(report.split(' ').next().unwrap());
+        }
+        assert!(Instant::now() < until, "{missing:?} in {more:#?}");
+        said.extend(more);
+    }
+    let failed: Vec<_> = said.iter().filter(|line| line.contains(" failed ")).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    said
+}
+
+fn ends(page: Program) {
     page.signal("TERM");
     let (status, said) = page.end();
     assert_eq!(status.code(), Some(0), "{said:#?}");
+}
+
+#[test]
+fn each_plays_from_the_start_and_across_a_wrap_of_the_clock_and_changes_of_size() {
+    let _alone = browser_to_itself();
+    // A day old: clocks of MPEG-TS, which begin at ten seconds, wrap four seconds into this stream, and
+    // fourteen seconds into it times in MP4 have more bits than those have.
+    let weir = Weir::with("[publish]\nfirst_time = \"95429700ms\"\n", &["--loops", "2"]);
+    let first = on_air(&weir, "many", (320, 240));
+    let page = page(&weir, "many", 6, &PLAYERS);
+    let watch = watch::page("watch", weir.http, "/watch/live/many");
+    let said = all_play(&page, &PLAYERS, "320x240");
+    let is_stall = |line: &&String| line.contains(" stalled ") && !line.starts_with(SLOW_TO_SETTLE);
+    let stalls: Vec<_> = said.iter().filter(is_stall).collect();
+    assert!(stalls.is_empty(), "{stalls:#?}");
+    watch::plays(&watch, "320x240", &[]);
+    // Under way, by the same publisher.
+    first.send((480, 360)).unwrap();
+    all_play(&page, &PLAYERS, "480x360");
+    watch::plays(&watch, "480x360", &[]);
+    drop(first);
+    weir.program.wait_for("publish ended");
+    let _second = on_air(&weir, "many", (640, 480));
+    all_play(&page, &PLAYERS, "640x480");
+    watch::plays(&watch, "640x480", &[]);
+    ends(watch);
+    ends(page);
+}
+
+#[test]
+fn hls_js_stays_close_to_live() {
+    let _alone = browser_to_itself();
+    let weir = Weir::start();
+    let _publisher = on_air(&weir, "close", (320, 240));
+    let page = page(&weir, "close", 10, &["hls.js-ll"]);
+    for _ in 0..2 {
+        let said = page.lines_until(" steady ");
+        println!("{said:#?}");
+        let is_wrong = |line: &String| line.contains(" stalled ") || line.contains(" failed ");
+        assert!(!said.iter().any(is_wrong), "{said:#?}");
+        let most = said.last().unwrap().split(' ').find_map(|word| word.strip_prefix("most="));
+        assert!(most.unwrap().parse::<f64>().unwrap() <= LOW, "{said:#?}");
+    }
+    ends(page);
 }

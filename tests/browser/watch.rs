@@ -21,7 +21,7 @@ const FIRST_PICTURE_MS: i64 = 500;
 const AWAY: [&str; 2] = ["WebSocket connection to", "ERR_CONNECTION_REFUSED"];
 
 /// Opens one of the pages.
-fn page(way: &str, address: SocketAddr, path: &str) -> Program {
+pub(super) fn page(way: &str, address: SocketAddr, path: &str) -> Program {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     assert!(
         folder.join("node_modules/playwright-core").exists(),
@@ -34,7 +34,7 @@ fn page(way: &str, address: SocketAddr, path: &str) -> Program {
 }
 
 /// Waits until a picture of this size has been played for three seconds; nobody may complain.
-fn plays(page: &Program, size: &str, expected: &[&str]) -> String {
+pub(super) fn plays(page: &Program, size: &str, expected: &[&str]) -> String {
     let mut said = page.lines_until(&format!("playing size={size} "));
     let report = said.pop().unwrap();
     complained(&said, expected);

@@ -19,6 +19,13 @@
 //! has passed; which it has when its first part is there. `availabilityTimeComplete="false"` is what
 //! turns low latency on in dash.js, and an offset above zero in shaka-player.
 //!
+//! Unless told otherwise shaka-player takes the end of the last entry for the time at which it read the
+//! manifest. With low latency that is the end of the segment in progress, which lies ahead by what it still
+//! lacks, and the longest segment less a part is added once more. `suggestedPresentationDelay` makes up for
+//! it, so that playback begins behind what there is: too near the end it stops at each segment. So shaka-player
+//! is one segment further behind where that one has just ended than where it has just begun. dash.js has
+//! the latency it shall keep from `ServiceDescription`, which goes first.
+//!
 //! `Period@start` and `presentationTimeOffset` must not change while a period is listed (shaka-player
 //! corrects for it and complains), so they come from the period and not from its first listed segment.
 
@@ -31,6 +38,9 @@ use std::ops::Range;
 /// How much longer than its forerunners the segment in progress is said to be: two frames of sound, by
 /// which segments differ that follow the same pictures.
 const OPEN_MARGIN: i64 = 50_000;
+/// Parts that shaka-player is behind at least: it loads what is there of the segment in progress at once,
+/// and hears of the next one up to `UPDATE_LOW_LATENCY` after its first part.
+const PARTS_BEHIND: i64 = 5;
 /// How often players look for a new segment, with low latency. While they load the one in progress they
 /// have to hear of the next one before it is over.
 const UPDATE_LOW_LATENCY: i64 = 500_000;
@@ -160,7 +170,7 @@ impl Manifest<'_> {
             };
             duration("minimumUpdatePeriod", update, out);
             duration("timeShiftBufferDepth", self.window, out);
-            duration("suggestedPresentationDelay", self.latency, out);
+            duration("suggestedPresentationDelay", self.delay(), out);
         }
         duration("maxSegmentDuration", self.longest(), out);
         duration("minBufferTime", self.part_target.unwrap_or(1_000_000), out);
@@ -176,6 +186,16 @@ impl Manifest<'_> {
     /// No segment is longer: the target duration is one rounded.
     fn longest(&self) -> i64 {
         i64::from(self.target_duration) * 1_000_000 + 500_000 + OPEN_MARGIN
+    }
+
+    /// How far behind the live edge players are that know nothing of a target latency.
+    fn delay(&self) -> i64 {
+        let Some(part) = self.part_target else { return self.latency };
+        let lists = [self.video, self.audio];
+        let segments = lists.iter().flatten().flat_map(|listed| listed.segments);
+        let longest = segments.map(|segment| segment.duration).max().unwrap_or(0);
+        let ahead = longest.saturating_add(OPEN_MARGIN).saturating_mul(2).saturating_sub(part);
+        ahead.saturating_add(part.saturating_mul(PARTS_BEHIND))
     }
 
     /// When the last listed segment ends, from the beginning of the stream.

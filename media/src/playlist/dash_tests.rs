@@ -121,7 +121,7 @@ fn a_live_manifest() {
                 ("publishTime", "2026-01-01T00:00:16.700Z"),
                 ("minimumUpdatePeriod", "PT0.500S"),
                 ("timeShiftBufferDepth", "PT12S"),
-                ("suggestedPresentationDelay", "PT1.500S"),
+                ("suggestedPresentationDelay", "PT4.910S"),
                 ("maxSegmentDuration", "PT2.550S"),
             ] {
                 assert_eq!(mpd.attribute(name), Some(value), "{name}");

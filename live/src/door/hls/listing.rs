@@ -18,9 +18,7 @@ use crate::log::view::View;
 /// What a request needs before it can be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Need {
-    /// The first list there can be.
-    Playable,
-    /// The list as it is.
+    /// The list, once there is enough in it to begin with.
     List,
     /// The list that has this segment, or this part of it.
     Grown(u64, Option<u32>),
@@ -61,6 +59,8 @@ pub(super) struct Listing {
     rendition: Rendition,
     view: Rc<View>,
     waiting: RefCell<VecDeque<Waiting>>,
+    /// The list has been sent, and is from then on sent as it is.
+    has_begun: Cell<bool>,
     /// Nobody's time is over before.
     next_end: Cell<Option<Instant>>,
     /// The list as it was last asked for, and what it was made of.
@@ -100,6 +100,7 @@ impl Listing {
             rendition,
             view: Rc::clone(view),
             waiting: RefCell::default(),
+            has_begun: Cell::new(false),
             next_end: Cell::new(None),
             lists: RefCell::default(),
             segments: RefCell::default(),
@@ -119,6 +120,17 @@ impl Listing {
     pub(super) fn state(&self, hls: &Hls) -> Option<State> {
         let segments = self.segments(hls);
         segments.is_playable().then(|| self.media(hls, &segments, &[]).state())
+    }
+
+    /// Whether there is enough to begin with. A player that begins with less stops before the next
+    /// segment is there; Chromium's own gives up where its first two reloads bring it nothing.
+    fn has_enough(&self, hls: &Hls) -> bool {
+        if !self.has_begun.get() {
+            let segments = self.segments(hls);
+            let enough = segments.complete.len() >= limits::SEGMENTS_LISTED;
+            self.has_begun.set(enough || segments.is_playable() && self.view.has_ended());
+        }
+        self.has_begun.get() && self.state(hls).is_some()
     }
 
     pub(super) fn is_low_latency(&self, hls: &Hls) -> bool {
@@ -227,8 +239,8 @@ impl Listing {
             return Some(Ready::gone("it is of another life of the stream"));
         }
         match ask.need {
-            Need::Playable => state(round).and_then(|_| list(round)),
-            Need::List => list(round),
+            Need::List if self.has_enough(hls) => list(round),
+            Need::List => None,
             // On a loop that has the log only now it turns out here what makes no sense.
             Need::Grown(msn, part) => {
                 match state(round)?.answer(&Reload { msn: Some(msn), part, skip: ask.skip }) {
@@ -356,12 +368,18 @@ impl Listing {
     /// The answer to what has waited long enough. A stream that is there and has no segment yet is
     /// waited for a while longer.
     fn late(&self, hls: &Hls, waiting: &mut Waiting, now: Instant) -> Option<Ready> {
-        let hls = &hls.hub.settings.hls;
-        let longest = hls.longest_segment.saturating_add(hls.segment);
+        let settings = &hls.hub.settings.hls;
+        let longest = settings.longest_segment.saturating_add(settings.segment);
+        let waited = now.saturating_duration_since(waiting.since);
+        let is_long = waited >= limits::BEGINNING_HELD_FOR || !self.view.is_live();
         match waiting.ask.need {
             Need::Grown(..) | Need::Part(..) => Some(Ready::late()),
+            Need::List if is_long && self.state(hls).is_some() => {
+                self.has_begun.set(true);
+                self.resolve(hls, &waiting.ask)
+            }
             _ if !self.view.is_live() => Some(Ready::unpublished(&self.view.name)),
-            _ if now.saturating_duration_since(waiting.since) < longest.min(limits::HELD_FOR) => {
+            _ if waited < longest.min(limits::HELD_FOR) => {
                 waiting.until = now + Duration::from_secs(1);
                 None
             }

@@ -34,7 +34,8 @@ impl Hls {
     }
 
     /// The manifest, as soon as there is a segment of each track to be listed: players do not take up a
-    /// track that comes later in a period.
+    /// track that comes later in a period. It is not held for more: shaka-player asks anew no sooner than
+    /// as long behind an answer as that took.
     fn manifest_text(&self, name: &StreamName, host: Option<&str>) -> Option<String> {
         let listings = [Rendition::Video, Rendition::Audio].map(|of| self.find(name, of));
         let listings = listings.map(|listing| listing.filter(|listing| self.is_current(listing)));

@@ -300,11 +300,7 @@ impl Hls {
                 let listing = self.listing(el, name, rendition);
                 // Who asks for what is there is answered like those who waited for it: caches take all
                 // of them for one.
-                let need = match (reload.msn, listing.state(self)) {
-                    (Some(msn), _) => Need::Grown(msn, reload.part),
-                    (None, Some(_)) => Need::List,
-                    (None, None) => Need::Playable,
-                };
+                let need = reload.msn.map_or(Need::List, |msn| Need::Grown(msn, reload.part));
                 let gzip = answer::takes_gzip(request);
                 let known = answer::known(request);
                 let skip = reload.skip;
