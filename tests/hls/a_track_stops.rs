@@ -55,7 +55,8 @@ fn ffmpeg_plays_on_behind_a_gap() {
             (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{said}");
         // It does not know of gaps, asks for the file, and goes on without it.
-        let is_of_gap = |line: &str| line.contains("404") || line.contains("Failed to open segment");
+        let is_of_gap =
+            |line: &str| line.contains("404") || line.contains("Failed to open segment");
         assert_eq!(said.lines().find(|line| !is_of_gap(line)), None, "{said}");
         let scale = out.lines().find_map(|line| line.strip_prefix("#tb 0: 1/")).unwrap();
         let scale: f64 = scale.parse().unwrap();
