@@ -99,6 +99,8 @@ pub const HELD_FOR: Duration = Duration::from_secs(50);
 /// How long the first list is held for want of segments: hls.js asks anew after ten seconds without an
 /// answer, and where keyframes are seldom, three segments are half a minute.
 pub const BEGINNING_HELD_FOR: Duration = Duration::from_secs(8);
+/// The same in wanted lengths of segments: by then there would be [`SEGMENTS_LISTED`].
+pub const SEGMENTS_WAITED_FOR: u32 = 4;
 /// Viewers of lists that one loop tells apart.
 pub const VIEWERS: usize = 200_000;
 /// How often a loop tells another one that a viewer is still there; more often where viewers are soon

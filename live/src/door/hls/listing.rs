@@ -371,7 +371,8 @@ impl Listing {
         let settings = &hls.hub.settings.hls;
         let longest = settings.longest_segment.saturating_add(settings.segment);
         let waited = now.saturating_duration_since(waiting.since);
-        let is_long = waited >= limits::BEGINNING_HELD_FOR || !self.view.is_live();
+        let beginning = settings.segment.saturating_mul(limits::SEGMENTS_WAITED_FOR);
+        let is_long = waited >= beginning.min(limits::BEGINNING_HELD_FOR) || !self.view.is_live();
         match waiting.ask.need {
             Need::Grown(..) | Need::Part(..) => Some(Ready::late()),
             Need::List if is_long && self.state(hls).is_some() => {
