@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{PATIENCE, Program};
 
@@ -62,6 +64,24 @@ impl Server {
         assert!(page.starts_with("HTTP/1.1 200"), "{page}");
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
+    /// Waits until it has so many connections, beside the one that asks.
+    ///
+    /// # Panics
+    /// They do not come.
+    pub fn wait_for_connections(&self, count: usize) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.answer("GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n");
+            let open = metrics.lines().find_map(|line| line.strip_prefix("weir_connections "));
+            let open: usize = open.and_then(|open| open.parse().ok()).expect("a number");
+            if open > count {
+                return;
+            }
+            assert!(Instant::now() < until, "{open} connections, not {count}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// All it answers to a request that ends the connection.

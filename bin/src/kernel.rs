@@ -202,11 +202,6 @@ pub fn cores_between(before: &[Core], after: &[Core]) -> Value {
     rows.collect()
 }
 
-/// Seconds stolen from all cores between two looks.
-pub fn stolen_between(before: &[Core], after: &[Core]) -> f64 {
-    before.iter().zip(after).map(|(a, b)| b.stolen - a.stolen).sum()
-}
-
 /// Bytes and packets that an interface has received and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interface {

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use live::api::{self, About, Api, ReadFrom};
+use live::api::{About, Api, ReadFrom};
 use live::door::{self, rtmp::RtmpConnection};
 use live::events::Event;
 use live::{Counters, Hub, Loops, Settings, StreamName, settings};
@@ -356,7 +356,8 @@ fn routes(
     rtmp: Option<u16>,
     el: &mut EventLoop,
 ) -> Result<Rc<Server>, RouteError> {
-    let server = Server::builder().on_failure(api::failure);
+    let words = Rc::clone(api);
+    let server = Server::builder().on_failure(move |failure, reply| words.failure(failure, reply));
     let server = web::routes(server, hub, api, status, rtmp)?;
     let server = console::routes(server, rtmp)?;
     Ok(door::http::routes(api.routes(server)?, hub, el)?.build())

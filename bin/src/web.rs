@@ -121,32 +121,13 @@ fn listing(streams: Option<Vec<Arc<Listing>>>, rtmp: Option<u16>) -> Value {
 
 fn track((codec, info): &(Codec, Info)) -> Value {
     json!({
-        "codec": title(*codec),
+        "codec": codec.title(),
         "width": info.width,
         "height": info.height,
         "frame_rate": info.frame_rate,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
     })
-}
-
-/// A codec as people call it.
-fn title(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Avc => "H.264",
-        Codec::Hevc => "HEVC",
-        Codec::Av1 => "AV1",
-        Codec::Vp9 => "VP9",
-        Codec::Vp8 => "VP8",
-        Codec::Aac => "AAC",
-        Codec::Mp3 => "MP3",
-        Codec::Opus => "Opus",
-        Codec::Ac3 => "AC-3",
-        Codec::Eac3 => "E-AC-3",
-        Codec::Flac => "FLAC",
-        Codec::G711A | Codec::G711U => "G.711",
-        Codec::Amf0 | Codec::OtherVideo(_) | Codec::OtherAudio(_) => "another codec",
-    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,7 @@ mod tests {
 
     use super::*;
     use crate::name::StreamName;
+    use crate::numbers::Numbers;
     use crate::stream::Stream;
     use media::codec::Info;
     use media::container::flv::packetizer::metadata;
@@ -100,7 +101,7 @@ mod tests {
     /// A stream that was told of both tracks.
     fn announced(now: Instant) -> Stream {
         let name = StreamName::parse("live/announced").unwrap();
-        let mut stream = Stream::new(name, Arc::default(), Arc::default(), now);
+        let mut stream = Stream::new(name, Arc::default(), Arc::default(), Numbers::default(), now);
         stream.set_publisher(None, now).unwrap();
         let (video, audio) = (Info::of(Codec::Vp9), Info::of(Codec::Mp3));
         let both = metadata(Some((Codec::Vp9, &video)), Some((Codec::Mp3, &audio)));

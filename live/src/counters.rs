@@ -200,6 +200,9 @@ impl ApiRefusal {
     }
 }
 
+/// Statuses of HTTP requests that no route answered, or that were none.
+pub const HTTP_FAILURES: [u16; 11] = [400, 404, 405, 408, 413, 414, 417, 431, 501, 503, 505];
+
 /// The counters of one loop.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -241,10 +244,14 @@ pub struct Counters {
     pub api_requests: Count,
     /// Requests to the API that were turned away, by reason.
     pub api_refused: [Count; ApiRefusal::ALL.len()],
+    /// HTTP requests that no route answered, by status.
+    pub http_failures: [Count; HTTP_FAILURES.len()],
     /// Events that were not told since too many came at once.
     pub events_lost: Count,
     /// Rounds of writes to the players of a stream.
     pub flushes: Count,
+    /// Microseconds that such a round waited for other work of the loop: to begin, and between its slices.
+    pub flush_waits: Histogram,
     /// The pause between two flushes of a stream, in microseconds.
     pub pause: Count,
     /// What writing to one player costs, in nanoseconds.
@@ -267,6 +274,12 @@ impl Counters {
         if let Some(count) = self.api_refused.get(why as usize) {
             count.add(1);
         }
+    }
+
+    /// An HTTP request failed before anybody could answer it.
+    pub fn http_failed(&self, status: u16) {
+        let counts = HTTP_FAILURES.iter().zip(&self.http_failures);
+        counts.filter(|(known, _)| **known == status).for_each(|(_, count)| count.add(1));
     }
 
     /// Something ended, or was refused.

@@ -3,7 +3,7 @@
 //! A stream's own loop tells all others when it begins, stops and ends, and about once a second how it
 //! goes. What is read here is never older than that, and reading it asks nobody.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -59,7 +59,7 @@ impl Listing {
             json.maybe_number("since", began);
             let codec = |info: &Option<(media::Codec, Info)>| {
                 info.as_ref().map(|(codec, info)| match info.codec_string.as_str() {
-                    "" => codec_name(*codec).to_owned(),
+                    "" => codec.name().to_owned(),
                     text => text.to_owned(),
                 })
             };
@@ -100,28 +100,6 @@ pub fn unix(at: SystemTime) -> Duration {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A codec as tools of this field call it.
-pub fn codec_name(codec: media::Codec) -> &'static str {
-    use media::Codec;
-    match codec {
-        Codec::Avc => "H264",
-        Codec::Hevc => "HEVC",
-        Codec::Av1 => "AV1",
-        Codec::Vp9 => "VP9",
-        Codec::Vp8 => "VP8",
-        Codec::Aac => "AAC",
-        Codec::Mp3 => "MP3",
-        Codec::Opus => "Opus",
-        Codec::Ac3 => "AC-3",
-        Codec::Eac3 => "E-AC-3",
-        Codec::Flac => "FLAC",
-        Codec::G711A => "G711A",
-        Codec::G711U => "G711U",
-        Codec::Amf0 => "AMF0",
-        Codec::OtherVideo(_) | Codec::OtherAudio(_) => "other",
-    }
-}
-
 /// News of a stream: how it is, or that it is no more.
 pub type News = (StreamName, Option<Arc<Listing>>);
 
@@ -129,11 +107,14 @@ pub type News = (StreamName, Option<Arc<Listing>>);
 #[derive(Default)]
 pub struct Directory {
     streams: RefCell<HashMap<StreamName, Arc<Listing>>>,
+    /// Counts what was heard.
+    version: Cell<u64>,
 }
 
 impl Directory {
     /// A loop tells of its streams.
     pub fn hear(&self, news: &[News]) {
+        self.version.set(self.version.get() + 1);
         let mut streams = self.streams.borrow_mut();
         for (name, listing) in news {
             match listing {
@@ -141,6 +122,11 @@ impl Directory {
                 None => streams.remove(name),
             };
         }
+    }
+
+    /// Another one when anything was heard.
+    pub fn version(&self) -> u64 {
+        self.version.get()
     }
 
     /// The stream of this name, which has its app.

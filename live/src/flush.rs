@@ -52,6 +52,10 @@ pub struct Flusher {
     timer: Cell<Option<(Timer, Instant)>>,
     /// The slice under way: when it began, and how many players it has.
     slice: Cell<Option<(Instant, usize)>>,
+    /// What all slices took.
+    written: Cell<Duration>,
+    /// When chores were last done.
+    chores: Cell<Instant>,
     sources: OnceCell<(SourceId, SourceId)>,
 }
 
@@ -95,6 +99,8 @@ impl Flusher {
             later: RefCell::default(),
             timer: Cell::new(None),
             slice: Cell::new(None),
+            written: Cell::new(Duration::ZERO),
+            chores: Cell::new(Instant::now()),
             sources: OnceCell::new(),
         }
     }
@@ -124,7 +130,7 @@ impl Flusher {
         let due = self.pace.next(flush.flushed.get(), pause.mul_f64(NEARLY), now);
         if due <= now {
             flush.due.set(None);
-            self.begin(view, now);
+            self.begin(view, now, now);
             self.begin_slice(el);
         } else if flush.due.get().is_none_or(|at| due < at) {
             if flush.due.replace(Some(due)).is_none() {
@@ -134,15 +140,35 @@ impl Flusher {
         }
     }
 
-    fn begin(&self, view: &Rc<View>, now: Instant) {
+    fn begin(&self, view: &Rc<View>, due: Instant, now: Instant) {
         view.flush.flushed.set(now);
         if view.flush.in_pass.replace(true) {
             // Those it has not reached yet get what has come with the rest; for the others there is
             // another round.
             view.flush.another.set(true);
-        } else {
-            self.passes.borrow_mut().push_back((Rc::clone(view), 0));
+            return;
         }
+        view.flush.waits.set((due, self.written.get()));
+        self.passes.borrow_mut().push_back((Rc::clone(view), 0));
+    }
+
+    /// A pass has reached its last players.
+    fn note_wait(&self, view: &View) {
+        let (since, written) = view.flush.waits.get();
+        let waited = since.elapsed().saturating_sub(self.written.get().saturating_sub(written));
+        self.counters.flush_waits.observe(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// For how long the loop may do what can wait ([`crate::chores`]): not at all while a flush is under
+    /// way, unless that has waited for too long.
+    pub(crate) fn spare(&self) -> Duration {
+        let is_under_way = self.slice.get().is_some() || !self.passes.borrow().is_empty();
+        let now = Instant::now();
+        if is_under_way && now.saturating_duration_since(self.chores.get()) < limits::CHORES_WAIT {
+            return Duration::ZERO;
+        }
+        self.chores.set(now);
+        limits::CHORES
     }
 
     /// Begins the flushes whose time has come.
@@ -156,9 +182,9 @@ impl Flusher {
                     next = Some(next.map_or(at, |next| next.min(at)));
                     self.later.borrow_mut().push(view);
                 }
-                Some(_) => {
+                Some(at) => {
                     view.flush.due.set(None);
-                    self.begin(&view, now);
+                    self.begin(&view, at, now);
                 }
                 // It was flushed before its time.
                 None => {}
@@ -198,7 +224,9 @@ impl Flusher {
                 Some(seat) => self.passes.borrow_mut().push_front((view, seat)),
                 None => {
                     self.counters.flushes.add(1);
+                    self.note_wait(&view);
                     if view.flush.another.take() {
+                        view.flush.waits.set((Instant::now(), self.written.get()));
                         self.passes.borrow_mut().push_back((view, 0));
                     } else {
                         view.flush.in_pass.set(false);
@@ -220,6 +248,7 @@ impl Flusher {
 
     fn end_slice(&self, el: &mut EventLoop, took: Duration, players: usize) {
         self.slice.set(None);
+        self.written.set(self.written.get() + took);
         let (began, in_slices) = self.span.get();
         let span = began.elapsed();
         self.span.set((began, in_slices + took));

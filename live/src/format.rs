@@ -7,6 +7,7 @@ use media::codec::Info;
 use media::container::flv::file::file_header;
 use media::container::flv::packetizer::TooLong;
 use media::container::mp4::Description;
+use media::container::ts;
 use media::{Codec, Frame, FrameKind, Time, Track};
 use network::http::{CHUNK_END, chunk_header};
 use network::websocket::{Opcode, header};
@@ -215,6 +216,16 @@ impl Format {
     /// As [`Format::prelude`].
     pub fn configs(self, configs: &Configs, time: Time, out: &mut Vec<u8>) -> Result<(), TooLong> {
         self.describe(configs, time, false, out)
+    }
+
+    /// Appends what tells a player that it has skipped to an entry, of which its packet says `counters`:
+    /// readers of a transport stream take a jump for loss.
+    pub fn skipped(self, counters: u16, out: &mut Vec<u8>) {
+        if self.container == Container::Ts {
+            let mut told = Vec::with_capacity(ts::Counters::ANNOUNCED);
+            ts::Counters::of_bits(counters).announce(&mut told);
+            self.framing.around(&[&told], out);
+        }
     }
 
     fn describe(

@@ -20,6 +20,7 @@ use network::{EventLoop, Handle, SourceId};
 use thiserror::Error;
 
 use crate::api::gather::Gatherings;
+use crate::chores::Chores;
 use crate::clients::Clients;
 use crate::counters::{Counters, Reason};
 use crate::directory::Directory;
@@ -31,6 +32,7 @@ use crate::log::view::View;
 use crate::log::writer::Reader;
 use crate::log::{Growth, Hold, Opened};
 use crate::name::StreamName;
+use crate::numbers::Lives;
 use crate::pace::Pace;
 use crate::settings::{Second, Settings};
 use crate::stream::Stream;
@@ -67,6 +69,7 @@ pub struct Hub {
     /// What happened on this loop.
     pub counters: Arc<Counters>,
     streams: RefCell<HashMap<StreamName, Rc<RefCell<Stream>>>>,
+    lives: RefCell<Lives>,
     views: RefCell<HashMap<(StreamName, Format), Rc<View>>>,
     pace: Pace,
     pub(crate) flusher: Flusher,
@@ -81,6 +84,7 @@ pub struct Hub {
     /// What happened.
     pub events: Events,
     pub(crate) gatherings: Gatherings,
+    pub(crate) chores: Chores,
     pub(crate) rounds: Cell<u32>,
 }
 
@@ -135,6 +139,7 @@ impl Hub {
             settings,
             counters,
             streams: RefCell::default(),
+            lives: RefCell::default(),
             views: RefCell::default(),
             viewers: Viewers::default(),
             numbers: Cell::new(0),
@@ -143,6 +148,7 @@ impl Hub {
             directory: Directory::default(),
             events: Events::default(),
             gatherings: Gatherings::default(),
+            chores: Chores::default(),
             rounds: Cell::new(0),
         });
         HERE.set(Some(Rc::clone(&hub)));
@@ -264,7 +270,8 @@ impl Hub {
         let make = || {
             self.counters.streams.join();
             let (settings, counters) = (Arc::clone(&self.settings), Arc::clone(&self.counters));
-            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, now)))
+            let after = self.lives.borrow().after(name);
+            Rc::new(RefCell::new(Stream::new(name.clone(), settings, counters, after, now)))
         };
         Rc::clone(streams.entry(name.clone()).or_insert_with(make))
     }
@@ -445,10 +452,24 @@ impl Hub {
             let mut stream = stream.borrow_mut();
             if stream.has_begun() {
                 tracing::info!(stream = %name, "stream ended");
+                self.lives.borrow_mut().ended(name.clone(), stream.numbers(), now);
             }
             self.tell(el, &stream, |view, _| view.end());
+            self.show_end(el, &stream);
             self.unlist(el, &stream);
             drop(stream.take_asked());
+        }
+    }
+
+    /// Who polls a list hears of the end on whichever loop the request comes to: also on those that
+    /// nobody asked before.
+    fn show_end(self: &Rc<Self>, el: &mut EventLoop, stream: &Stream) {
+        for (format, opened) in stream.segmented() {
+            let reads = |place| stream.readers(format).0.iter().any(|reader| reader.place == place);
+            for place in (0..self.loops.all().len()).filter(|place| !reads(*place)) {
+                let (name, opened) = (stream.name.clone(), opened.clone());
+                self.on(el, place, move |hub, el| hub.opened_ended(el, name, format, opened));
+            }
         }
     }
 
@@ -512,6 +533,32 @@ impl Hub {
             view.open(opened);
             self.wake_waiting(el, &view);
         }
+    }
+
+    /// A stream is over of which this loop has not read this log.
+    fn opened_ended(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: StreamName,
+        format: Format,
+        opened: Opened,
+    ) {
+        let make = || Rc::new(View::new(name.clone(), format, &self.settings, el.now()));
+        let mut views = self.views.borrow_mut();
+        let view = Rc::clone(views.entry((name.clone(), format)).or_insert_with(make));
+        drop(views);
+        // One that has a log is of the next life, which has begun by then. Who has asked a moment ago, for
+        // what another loop's list of the ended stream names, has one without.
+        if view.file().is_none() {
+            view.open(opened);
+            view.end();
+            self.wake_waiting(el, &view);
+        }
+    }
+
+    /// The view of a log whose stream is over, as long as it is kept.
+    pub(crate) fn find_ended(&self, name: &StreamName, format: Format) -> Option<Rc<View>> {
+        self.find_view(name, format).filter(|view| view.has_ended() && view.file().is_some())
     }
 
     fn grow(

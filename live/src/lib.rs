@@ -8,6 +8,7 @@
 //! | [`limits`], [`settings`] | bounds with their reasons; what the operator decides | |
 //! | [`counters`], [`histogram`] | what happened on a loop, and why things ended | |
 //! | [`name`] | what a stream may be called, at every door | |
+//! | [`numbers`] | how a name's lives are numbered, one behind the other | go back |
 //! | [`timeline`] | one clock for a stream, whatever its publishers' clocks do | know a wall clock |
 //! | [`format`](mod@format) | the forms a stream has, framing included | differ between players |
 //! | [`pack`] | frames to packets, in each container | |
@@ -42,6 +43,7 @@
 pub mod announced;
 pub mod api;
 pub mod audience;
+mod chores;
 pub mod clients;
 pub mod counters;
 pub mod demo;
@@ -59,6 +61,7 @@ pub mod limits;
 pub mod log;
 pub mod meter;
 pub mod name;
+pub mod numbers;
 pub mod pace;
 pub mod pack;
 pub mod player;

@@ -69,11 +69,24 @@ pub const SEGMENTS_KEPT: usize = 2 * SEGMENTS_LISTED + 1;
 /// A keyframe ends a segment that lacks no more than one in so many of its wanted length: encoders'
 /// keyframes are rarely exactly as far apart as they were told.
 pub const SEGMENT_EARLY: i64 = 4;
-/// Seconds after 1970 from which segments are numbered, as if there had been one a second ever since.
+/// Segments whose begins a log remembers: an hour of the shortest, which is the longest window.
+pub const BEGINS: usize = 8192;
+/// What is less than this over a whole second is rounded down, as lists are compared with their target.
+pub const TARGET_ROUNDED: i64 = 499_000;
+/// So much before that a segment ends for which no keyframe came: its last picture lasts a while. Pictures
+/// that come more seldom have their own interval instead.
+pub const CUT_EARLY: i64 = 250_000;
+/// Seconds after 1970 from which segments are numbered, as if there had been two a second ever since: so
+/// many as there can be of the shortest. A server that starts again goes on behind the one before it.
 pub const NUMBERED_SINCE: u64 = 1_700_000_000;
+/// See there.
+pub const SEGMENTS_PER_SECOND: u64 = 2;
 /// Discontinuities are numbered as if there had been one in so many seconds since then. hls.js looks
 /// through as many entries as their number says, again and again: it takes seconds at a hundred million.
-pub const DISCONTINUITIES_EVERY: u32 = 3600;
+pub const DISCONTINUITIES_EVERY: u64 = 86_400;
+/// Names of streams that are over, of which the last numbers are remembered on one loop: some hundred
+/// bytes each. One that is forgotten goes on by the clock.
+pub const LIVES: usize = 10_000;
 /// Parts that players of low latency stay behind: three is the least a list may say.
 pub const PARTS_HELD_BACK: i64 = 3;
 /// Parts that players of DASH with low latency stay behind: they ask for whole segments as these grow, and
@@ -127,10 +140,16 @@ pub const GOPS: usize = 8;
 pub const FLOWING: Duration = Duration::from_secs(2);
 /// Streams that are listed in one turn: each takes some microseconds.
 pub const LISTED_PER_TURN: usize = 256;
-/// Clients or streams that are looked at in one turn for an answer of the API.
-pub const ROWS_PER_TURN: usize = 256;
-/// Clients that are passed over in one turn since they are not asked for.
-pub const PASSED_PER_TURN: usize = 2048;
+/// Time of one turn for answers of the API that are being made, all together: what comes meanwhile waits
+/// as long.
+pub const CHORES: Duration = Duration::from_millis(1);
+/// They wait for flushes that are under way, but no longer than this: a loop that does nothing but flush
+/// spends a twentieth of its time on them, where there are any.
+pub const CHORES_WAIT: Duration = Duration::from_millis(20);
+/// Clients or streams that are written between two looks at the clock: each takes some microseconds.
+pub const ROWS_AT_ONCE: usize = 32;
+/// Clients that are passed over between two looks at the clock since they are not asked for.
+pub const PASSED_AT_ONCE: usize = 512;
 /// Entries of one answer; a list of that many clients is about 5 MB.
 pub const ROWS: usize = 10_000;
 /// Entries of one answer where nobody says how many.
@@ -142,6 +161,8 @@ pub const ANSWER_PIECE: usize = 64 * 1024;
 pub const GATHERINGS: usize = 32;
 /// A list that is not complete by then never will be: a loop has ended.
 pub const GATHERED_WITHIN: Duration = Duration::from_secs(20);
+/// Answers to lookups that one loop remembers: some hundred bytes each.
+pub const LOOKUPS_KEPT: usize = 1024;
 /// Bytes of a parameter in a query: a name, a cursor.
 pub const PARAMETER: usize = 512;
 /// Events that one loop tells in a quarter of a second; the rest is counted.

@@ -95,16 +95,6 @@ impl Packer {
         }
     }
 
-    /// The segment of the last frame and when it begins, where segments are made of this format.
-    #[must_use]
-    pub fn begun(&self) -> Option<(u32, Time)> {
-        match &self.kind {
-            Kind::Frames => None,
-            Kind::Ts(ts) => ts.begun,
-            Kind::Mp4(mp4) => mp4.begun,
-        }
-    }
-
     /// Appends what was kept.
     pub fn flush(&mut self, sink: &mut Sink<'_>) {
         let Self { format, kind, scratch } = self;
@@ -125,12 +115,13 @@ struct Mark {
     epoch: u32,
     segment: u32,
     is_entry: bool,
+    counters: u16,
 }
 
 impl Mark {
     fn of(frame: &Frame, placed: Placed<'_>) -> Self {
         let Placed { epoch, segment, is_entry, .. } = placed;
-        Self { time: frame.dts, span: 0, epoch, segment, is_entry }
+        Self { time: frame.dts, span: 0, epoch, segment, is_entry, counters: 0 }
     }
 }
 
@@ -146,17 +137,20 @@ impl Out<'_, '_> {
         if self.sink.bytes.len() == before {
             return;
         }
-        let Mark { time, span, epoch, segment, is_entry } = mark;
+        let Mark { time, span, epoch, segment, is_entry, .. } = mark;
         let at = self.sink.base + before as u64;
-        self.sink.packets.push(Packet { at, time, span, epoch, segment, is_entry });
+        let counters = mark.counters;
+        self.sink.packets.push(Packet { at, time, span, epoch, segment, is_entry, counters });
     }
 
-    /// Appends what `write` gives as one packet, with its framing; `write` says whether a player can
-    /// begin with it.
-    fn packet(&mut self, mark: Mark, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    /// Appends what `write` gives as one packet, with its framing; `write` gives the counters before it
+    /// where a player can begin with it.
+    fn packet(&mut self, mark: Mark, write: impl FnOnce(&mut Vec<u8>) -> Option<u16>) {
         let before = self.sink.bytes.len();
         self.scratch.clear();
-        let mark = Mark { is_entry: write(self.scratch), ..mark };
+        let counters = write(self.scratch);
+        let (is_entry, counters) = (counters.is_some(), counters.unwrap_or(0));
+        let mark = Mark { is_entry, counters, ..mark };
         self.format.framing.around(&[self.scratch], self.sink.bytes);
         self.scratch.shrink_to(limits::RELEASE as usize);
         self.note(before, mark);
@@ -170,7 +164,7 @@ struct Ts {
     configs: Option<Arc<Configs>>,
     /// Of the first frame of sound that is gathered.
     gathered: Option<Mark>,
-    begun: Option<(u32, Time)>,
+    segment: Option<u32>,
 }
 
 impl Ts {
@@ -186,12 +180,12 @@ impl Ts {
         }
         let mark = Mark::of(frame, placed);
         let is_video = frame.track == Track::Video;
-        let begins = self.begun.is_none_or(|(segment, _)| segment != mark.segment);
+        let begins = self.segment != Some(mark.segment);
         if begins || is_video && mark.is_entry {
             self.flush(out);
         }
         if begins {
-            self.begun = Some((mark.segment, mark.time));
+            self.segment = Some(mark.segment);
         }
         self.configure(placed.configs);
         // Sound alone can be begun with anywhere; a segment of it has to be.
@@ -200,7 +194,7 @@ impl Ts {
         let mut result = Ok(ts::Appended::default());
         out.packet(under, |bytes| {
             result = self.packetizer.append(frame, is_entry, bytes);
-            result.as_ref().is_ok_and(|appended| appended.entry.is_some())
+            result.as_ref().ok().and_then(counters)
         });
         self.gathered = match self.packetizer.gathered() {
             0 => None,
@@ -240,9 +234,13 @@ impl Ts {
 
     fn flush(&mut self, out: &mut Out<'_, '_>) {
         if let Some(mark) = self.gathered.take() {
-            out.packet(mark, |bytes| self.packetizer.flush(bytes).entry.is_some());
+            out.packet(mark, |bytes| counters(&self.packetizer.flush(bytes)));
         }
     }
+}
+
+fn counters(appended: &ts::Appended) -> Option<u16> {
+    appended.entry.as_ref().map(|entry| entry.counters.bits())
 }
 
 fn wrote(result: &Result<ts::Appended, ts::AppendError>) -> bool {
@@ -261,7 +259,6 @@ struct Mp4 {
     /// What is kept belongs to these.
     epoch: u32,
     segment: u32,
-    begun: Option<(u32, Time)>,
 }
 
 /// A track and its frames that are not in a chunk yet.
@@ -282,7 +279,6 @@ impl Mp4 {
             configs: None,
             epoch: 0,
             segment: 0,
-            begun: None,
         }
     }
 
@@ -304,15 +300,12 @@ impl Mp4 {
         let is_listed = out.format.is_segmented();
         // Parts that are listed have about the same length, whatever keyframes come within a segment.
         let is_over = if is_listed { self.is_full(frame.track) } else { begins };
+        // Another track's frame ends a segment too: its next part is of the next one.
         if is_over || placed.segment != self.segment {
             self.finish(Some(frame), out);
         }
         self.configure(placed, frame.dts, out);
         (self.epoch, self.segment) = (placed.epoch, placed.segment);
-        // Another track's frame ends a segment too: its next part is of the next one.
-        if self.begun.is_none_or(|(segment, _)| segment != placed.segment) {
-            self.begun = Some((placed.segment, frame.dts));
-        }
         if self.track(frame.track).is_none() {
             return Ok(());
         }
@@ -376,7 +369,10 @@ impl Mp4 {
                     _ => !has_video,
                 };
                 let span = u32::try_from(chunk.duration).unwrap_or(0);
-                out.note(before, Mark { time: chunk.start, span, epoch, segment, is_entry });
+                out.note(
+                    before,
+                    Mark { time: chunk.start, span, epoch, segment, is_entry, counters: 0 },
+                );
             }
         }
     }
@@ -400,10 +396,10 @@ impl Mp4 {
         self.audio = audio.map(Pending::new);
         if !is_first && out.format.container == Container::Mp4 {
             let (epoch, segment) = (placed.epoch, placed.segment);
-            let mark = Mark { time, span: 0, epoch, segment, is_entry: false };
+            let mark = Mark { time, span: 0, epoch, segment, is_entry: false, counters: 0 };
             out.packet(mark, |bytes| {
                 append_init(Container::Mp4, placed.configs, bytes);
-                false
+                None
             });
         }
     }

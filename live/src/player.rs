@@ -7,7 +7,7 @@ use std::time::Instant;
 use network::{Connection, SourceId};
 
 use crate::counters::Counters;
-use crate::format::Configs;
+use crate::format::{Configs, Container};
 use crate::log::view::{Cursor, Start, View};
 
 /// One player of a stream, whatever door it came in by. It has no queue: what it is sent is a slice of
@@ -104,6 +104,9 @@ impl Player {
         self.counters.skipped(entry.at - at, self.view.lag(at));
         if let Some(configs) = configs {
             self.configure(conn, &configs, entry.time);
+        }
+        if self.view.format.container == Container::Ts {
+            conn.compose(|out| self.view.format.skipped(entry.counters, out));
         }
         entry.at
     }

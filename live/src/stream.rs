@@ -24,6 +24,7 @@ use crate::log::writer::{Bounds, Reader, Writer};
 use crate::log::{About, Growth, Opened};
 use crate::meter::Meter;
 use crate::name::StreamName;
+use crate::numbers::Numbers;
 use crate::pace::Pace;
 use crate::pack::Placed;
 use crate::segment::Segmenter;
@@ -109,20 +110,18 @@ pub struct Stream {
 pub type News = (Format, Growth);
 
 impl Stream {
-    /// A stream that nobody publishes yet.
+    /// A stream that nobody publishes yet, whose segments are numbered from `after` on at least.
     pub fn new(
         name: StreamName,
         settings: Arc<Settings>,
         counters: Arc<Counters>,
+        after: Numbers,
         now: Instant,
     ) -> Self {
         let hls = &settings.hls;
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let since_1970 = since_1970.unwrap_or_default();
-        // Neither segments nor discontinuities are numbered back when a stream begins anew: players
-        // that know its last life take that for a broken list.
-        let first = u32::try_from(since_1970.as_secs().saturating_sub(limits::NUMBERED_SINCE));
-        let first = first.unwrap_or(0);
+        let first = Numbers::at(since_1970).max(after);
         Self {
             name,
             publisher: None,
@@ -134,13 +133,14 @@ impl Stream {
             configs: Arc::default(),
             told: Configs::default(),
             epoch: 0,
-            framed: Arc::new(Configs {
-                generation: first / limits::DISCONTINUITIES_EVERY,
-                ..Configs::default()
-            }),
+            framed: Arc::new(Configs { generation: first.generation, ..Configs::default() }),
             is_anew: true,
-            segmenter: Segmenter::new(first, micros(hls.segment), micros(hls.longest_segment)),
-            segment: first,
+            segmenter: Segmenter::new(
+                first.segment,
+                micros(hls.segment),
+                micros(hls.longest_segment),
+            ),
+            segment: first.segment,
             run: u64::try_from(since_1970.as_millis()).unwrap_or(0),
             nal_length_size: 0,
             infos: Infos::default(),
@@ -223,6 +223,14 @@ impl Stream {
             self.frames > 0 && now.saturating_duration_since(p.heard) < limits::FLOWING
         };
         self.publisher.as_ref().is_some_and(fresh)
+    }
+
+    /// Where its name goes on in another life.
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
+            segment: self.segment.saturating_add(1),
+            generation: self.configs.generation.max(self.framed.generation),
+        }
     }
 
     /// What is kept of it, by format.
@@ -461,17 +469,20 @@ impl Stream {
 
     /// Says which segment the frame belongs to.
     fn segment(&mut self, frame: &Frame, entry: bool) {
-        let placed = self.segmenter.place(frame.dts, entry, self.configs.generation);
+        let (generation, is_picture) = (self.configs.generation, frame.track == Track::Video);
+        let placed = self.segmenter.place(frame.dts, entry, is_picture, generation);
         self.segment = placed.number;
         if self.configs.first.is_none() {
             self.epoch += 1;
             let first = Some((placed.number, frame.dts));
             self.configs = Arc::new(Configs { first, ..(*self.configs).clone() });
         }
-        if placed.is_first_cut {
+        if let Some(length) = placed.first_cut {
+            let length = Duration::from_micros(length.unsigned_abs());
             tracing::warn!(
-                stream = %self.name, bound = ?self.settings.hls.longest_segment,
-                "no keyframe for so long: segments begin without one, and players join late"
+                stream = %self.name, ?length, target = ?self.segmenter.target() / 1_000_000,
+                "no keyframe for so long: segments begin without one, and players join late; \
+                 let the encoder send keyframes at equal distances (hls.segment)"
             );
         }
         self.framed = Arc::clone(&self.configs);
@@ -539,10 +550,10 @@ impl Stream {
     pub fn commit(&mut self, mut tell: impl FnMut(&Self, News)) -> io::Result<()> {
         self.committed = Instant::now();
         self.has_picture = false;
-        let longest = self.segmenter.longest();
+        let target = self.segmenter.target();
         for format in Format::ALL {
             let Some(log) = self.log_mut(format) else { continue };
-            if let Some(growth) = log.commit(longest)? {
+            if let Some(growth) = log.commit(target)? {
                 tell(self, (format, growth));
             }
         }
@@ -566,16 +577,26 @@ impl Stream {
             self.asked.push((format, reader));
             return Ok(None);
         }
+        if format.is_segmented() {
+            self.segmenter.list();
+        }
         if self.log(format).is_none() {
             let log = Box::new(self.convert(format)?);
             self.put_log(format, Some(log));
         }
-        let about = About {
-            is_live: self.publisher.is_some(),
-            run: self.run,
-            longest_segment: self.segmenter.longest(),
-        };
+        let about = self.about();
         Ok(self.log_mut(format).map(|log| log.open(reader, about)))
+    }
+
+    fn about(&self) -> About {
+        let is_live = self.publisher.is_some();
+        About { is_live, run: self.run, target: self.segmenter.target() }
+    }
+
+    /// What segments are made of, if anybody wanted them, as it stands.
+    pub fn segmented(&self) -> impl Iterator<Item = (Format, Opened)> {
+        let logs = self.logs().filter(|log| log.format().is_segmented());
+        logs.map(|log| (log.format(), log.stand(self.about())))
     }
 
     /// Those who asked before there was something to read.

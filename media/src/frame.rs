@@ -73,6 +73,39 @@ pub enum Codec {
     OtherAudio(u8),
 }
 
+impl Codec {
+    /// As tools of this field write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Avc => "H264",
+            Self::Hevc => "HEVC",
+            Self::Av1 => "AV1",
+            Self::Vp9 => "VP9",
+            Self::Vp8 => "VP8",
+            Self::Aac => "AAC",
+            Self::Mp3 => "MP3",
+            Self::Opus => "Opus",
+            Self::Ac3 => "AC-3",
+            Self::Eac3 => "E-AC-3",
+            Self::Flac => "FLAC",
+            Self::G711A => "G711A",
+            Self::G711U => "G711U",
+            Self::Amf0 => "AMF0",
+            Self::OtherVideo(_) | Self::OtherAudio(_) => "other",
+        }
+    }
+
+    /// As people write it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Avc => "H.264",
+            Self::G711A | Self::G711U => "G.711",
+            Self::Amf0 | Self::OtherVideo(_) | Self::OtherAudio(_) => "another codec",
+            _ => self.name(),
+        }
+    }
+}
+
 /// What a frame is for whoever joins, skips or drops.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FrameKind {

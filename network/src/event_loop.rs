@@ -447,11 +447,18 @@ impl EventLoop {
     /// carried out at the end of the turn. `None` where it is gone, and for the connection whose
     /// handler is running: that one has itself in its hand.
     pub fn connection(&mut self, id: SourceId) -> Option<&mut Connection> {
-        self.sources.get_mut(id.0)?.connection()?;
-        self.mark_due(id);
+        self.connection_without_queue(id)?;
         let connection = self.sources.get_mut(id.0)?.connection()?;
         connection.lend_queue(&mut self.spares);
         Some(connection)
+    }
+
+    /// [`EventLoop::connection`] for who writes at once: thousands may be asked for in a turn, and each
+    /// would keep a queue until its end.
+    pub(crate) fn connection_without_queue(&mut self, id: SourceId) -> Option<&mut Connection> {
+        self.sources.get_mut(id.0)?.connection()?;
+        self.mark_due(id);
+        self.sources.get_mut(id.0)?.connection()
     }
 
     /// Another connection of this loop, to look at: nothing is asked of it. `None` as for

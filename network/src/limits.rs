@@ -17,11 +17,12 @@ pub const SPARE_TIMERS: usize = 4096;
 pub const BUSY_WINDOW: Duration = Duration::from_millis(100);
 /// Turns are counted by what they took: up to each of these, and longer. A turn of some milliseconds is
 /// felt by who waits for it.
-pub const TURN_TIMES: [Duration; 7] = [
+pub const TURN_TIMES: [Duration; 8] = [
     Duration::from_micros(100),
     Duration::from_micros(300),
     Duration::from_millis(1),
     Duration::from_millis(3),
+    Duration::from_millis(5),
     Duration::from_millis(10),
     Duration::from_millis(30),
     Duration::from_millis(100),
@@ -158,6 +159,8 @@ pub const HTTP_HEAD_WITHIN: Duration = Duration::from_secs(10);
 pub const HTTP_BODY_WITHIN: Duration = Duration::from_secs(60);
 /// Default time a reply may be held; below the keep-alive time, which goes on meanwhile.
 pub const HTTP_HELD: Duration = Duration::from_secs(60);
+/// Room for the head of an answer that is composed for many; a longer one grows it.
+pub const HTTP_COMPOSED_HEAD: usize = 512;
 /// Bytes of further requests that wait behind a held reply.
 pub const HTTP_BEHIND_HELD: usize = 64 * 1024;
 

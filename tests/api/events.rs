@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::Value;
 use weir_tests::{PATIENCE, Server};
 
-use crate::client::{ask, get_until, play, server_with_a_stream};
+use crate::client::{ask, get, get_until, play, server_with_a_stream};
 
 struct Events(BufReader<TcpStream>);
 
@@ -91,11 +91,14 @@ fn a_reload_is_told() {
 
 #[test]
 fn there_is_room_for_a_bounded_number_of_readers() {
+    network::raise_open_files().unwrap();
     let server = Server::start("", &[]);
+    let before = held(&server);
     let most = 2 * live::limits::EVENT_READERS;
     let ask_for = "GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
-    // More than there is room for on both loops, however they are spread.
-    let readers: Vec<_> = (0..most + 20)
+    // Ten thousand, or what this process may open; in any case more than there is room for.
+    let all = (descriptors().saturating_sub(200)).clamp(most + 20, 10_000);
+    let readers: Vec<_> = (0..all)
         .map(|_| {
             let mut socket = TcpStream::connect(server.http).unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -107,11 +110,59 @@ fn there_is_room_for_a_bounded_number_of_readers() {
     for reader in &readers {
         let mut line = String::new();
         BufReader::new(reader).read_line(&mut line).unwrap();
-        refused += u32::from(line.starts_with("HTTP/1.1 503"));
+        refused += usize::from(line.starts_with("HTTP/1.1 503"));
     }
-    assert!(refused >= 20, "{refused}");
+    assert!((all - most..all).contains(&refused), "{refused} of {all}");
+    // All others are served.
+    assert_eq!(ask(&server, "GET", "/api/v1/clients").status, 200);
+    let told = ask(&server, "GET", "/metrics").text();
+    let counted = format!("weir_api_refused_total{{reason=\"busy\"}} {refused}\n");
+    assert!(told.contains(&counted), "{refused}: {told}");
     drop(readers);
     // Their places are free again.
     get_until(&server, "/api/v1/summary", |summary| summary["connections"].as_u64() < Some(5));
     Events::open(&server, "");
+    let after = held(&server);
+    assert!(after.0 < before.0 + 10, "{before:?} descriptors and bytes, then {after:?}");
+    assert!(after.1 < before.1 + (32 << 20), "{before:?} descriptors and bytes, then {after:?}");
+}
+
+/// Descriptors of the server, and bytes of its memory.
+fn held(server: &Server) -> (usize, u64) {
+    let resident = get(server, "/api/v1/summary")["memory"]["resident_bytes"].as_u64().unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.program.id())).unwrap().count();
+    (open, resident)
+}
+
+/// How many files this process may open.
+fn descriptors() -> usize {
+    let text = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX)
+}
+
+#[test]
+fn who_does_not_read_is_closed_and_counted_and_others_go_on() {
+    let server = server_with_a_stream("");
+    let mut good = Events::open(&server, "");
+    let lazy = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    lazy.set_recv_buffer_size(4096).unwrap();
+    lazy.connect(&server.http.into()).unwrap();
+    let mut lazy = TcpStream::from(lazy);
+    lazy.set_read_timeout(Some(PATIENCE)).unwrap();
+    lazy.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let reading = std::thread::spawn(move || {
+        good.next("stream_end");
+    });
+    let until = std::time::Instant::now() + 3 * PATIENCE;
+    while !ask(&server, "GET", "/metrics").text().contains("reason=\"slow_reader\"} 1\n") {
+        assert!(std::time::Instant::now() < until, "it is not closed");
+        (0..200).for_each(|_| drop(play(&server)));
+    }
+    // It was not sent more than a bound and what sockets hold.
+    let mut all = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut lazy, &mut all);
+    assert!(all.len() < 8 << 20, "{} bytes", all.len());
+    assert_eq!(ask(&server, "DELETE", "/api/v1/streams/live/demo").status, 200);
+    reading.join().unwrap();
 }

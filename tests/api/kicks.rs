@@ -32,6 +32,8 @@ fn a_player_is_ended_and_the_others_are_not() {
 #[test]
 fn a_publisher_is_ended_and_the_stream_waits_for_another() {
     let server = server_with_a_stream("[publish]\ngrace = \"1s\"\n");
+    let lookup = "/api/v1/stream/?streamname=demo";
+    get_until(&server, lookup, |found| found["stream"]["live"] == true);
     let answer = ask(&server, "DELETE", "/api/v1/streams/live/demo");
     assert_eq!(answer.status, 200, "{}", answer.text());
     let again = ask(&server, "DELETE", "/api/v1/streams/live/demo");
@@ -39,7 +41,8 @@ fn a_publisher_is_ended_and_the_stream_waits_for_another() {
     let looked = get(&server, "/api/v1/streams/live/demo");
     assert_eq!(looked["stream"]["publish"]["active"], false);
     assert_eq!(looked["stream"]["live"], false);
+    get_until(&server, lookup, |found| found["stream"]["live"] == false);
     server.program.wait_for("stream ended");
     get_until(&server, "/api/v1/streams", |list| list["total"] == 0);
-    assert_eq!(ask(&server, "GET", "/api/v1/stream/?streamname=demo").status, 404);
+    assert_eq!(ask(&server, "GET", lookup).status, 404);
 }

@@ -34,6 +34,9 @@ fn pages_follow_each_other_and_totals_are_true() {
         ("app=live", PLAYERS + 1),
         ("name=demo&app=live", PLAYERS + 1),
         ("name=other", 0),
+        ("search=LIVE/De", PLAYERS + 1),
+        ("search=other", 0),
+        ("search=", PLAYERS + 1),
         ("address=127.0.0.1", PLAYERS),
         ("address=192.0.2.1", 0),
     ] {

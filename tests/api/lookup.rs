@@ -31,6 +31,11 @@ fn a_stream_is_found_on_each_loop_with_its_viewers() {
             assert_eq!(ask(&server, "GET", target).json()["code"], 0, "{target}");
         }
     }
+    // What others were told is told nobody who asks otherwise.
+    for host in ["localhost", "127.0.0.1", "edge240:8080", "127.0.0.1"] {
+        let found = ask_with(server.http, "GET", target, &format!("Host: {host}\r\n")).json();
+        assert_eq!(found["edge"]["url"], format!("http://{host}"));
+    }
     let other = ask(&server, "GET", "/api/v1/stream/?streamname=demo&edgename=edge7").json();
     assert_eq!(other["edge"]["self"], false);
     assert_eq!((&other["edge"]["url"], &other["edge"]["name"]), (&().into(), &"edge7".into()));

@@ -11,6 +11,8 @@ fn promtool_has_nothing_to_say() {
     let player = play_on(&server);
     get_until(&server, "/api/v1/stream/?streamname=demo", |found| found["viewers"] == 1);
     drop(play(&server));
+    assert_eq!(ask(&server, "PUT", "/metrics").status, 405);
+    assert_eq!(ask(&server, "GET", "no-path").status, 400);
     let page = ask(&server, "GET", "/metrics");
     assert!(page.header("Content-Type").unwrap().starts_with("text/plain; version=0.0.4"));
     let mut lint = Command::new("promtool")
@@ -37,6 +39,11 @@ fn promtool_has_nothing_to_say() {
         "weir_write_size_bytes_bucket{le=\"65536\"} ",
         "weir_skip_lag_seconds_count 0",
         "weir_connections_refused_total 0",
+        "weir_http_failures_total{status=\"405\"} 1",
+        "weir_http_failures_total{status=\"400\"} 1",
+        "weir_flush_wait_seconds_bucket{le=\"0.004096\"} ",
+        "weir_segments_sent_total 0",
+        "weir_loop_turn_seconds_bucket{loop=\"0\",le=\"0.005\"} ",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

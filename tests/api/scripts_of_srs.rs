@@ -20,6 +20,20 @@ fn its_paths_answer_with_its_fields() {
     let summaries = get(&server, "/api/v1/summaries");
     has(&summaries["data"], &["ok", "now_ms", "self", "system"]);
     has(&summaries["data"]["self"], &["version", "pid", "mem_kbyte", "cpu_percent", "srs_uptime"]);
+    for path in ["/api/v1/vhosts", "/api/v1/vhosts/"] {
+        let vhosts = get(&server, path);
+        assert_eq!(vhosts["code"], 0);
+        let all = vhosts["vhosts"].as_array().unwrap();
+        assert_eq!((all.len(), &all[0]["name"]), (1, &"__defaultVhost__".into()));
+        has(&all[0], &["id", "enabled", "clients", "streams", "send_bytes", "recv_bytes"]);
+        has(&all[0]["kbps"], &["recv_30s", "send_30s"]);
+        has(&all[0]["hls"], &["enabled", "fragment"]);
+        assert_eq!((&all[0]["clients"], &all[0]["streams"]), (&2.into(), &1.into()));
+    }
+    let vhost = get(&server, "/api/v1/vhosts/__defaultVhost__");
+    assert_eq!(vhost["vhost"]["name"], "__defaultVhost__");
+    let none = ask(&server, "GET", "/api/v1/vhosts/vid-1");
+    assert_eq!((none.status, &none.json()["field"]), (404, &"vhost".into()));
     let streams = get_until(&server, "/api/v1/streams/", |s| s["streams"][0]["clients"] == 1);
     assert_eq!(streams["code"], 0, "a number");
     has(&streams, &["code", "server", "service", "pid", "streams"]);

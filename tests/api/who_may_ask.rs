@@ -91,6 +91,20 @@ fn an_origin_that_may_ask_is_told_so() {
     let answer = get(&server, "/api/v1/summary", &asked);
     let told = answer.header("Access-Control-Allow-Origin");
     assert_eq!(told, Some("https://ops.example.org"), "{}", answer.head);
+    // A page can read what went wrong, too.
+    for (method, target, headers, status) in [
+        ("GET", "/api/v1/summary", origin, 401),
+        ("GET", "/api/v1/clients?limit=0", asked.as_str(), 400),
+        ("GET", "/api/v1/stream/?streamname=none", asked.as_str(), 404),
+        ("GET", "/api/v1/nothing", asked.as_str(), 404),
+        ("POST", "/api/v1/streams", asked.as_str(), 405),
+        ("DELETE", "/api/v1/clients/9-9", asked.as_str(), 404),
+    ] {
+        let answer = ask_with(server.http, method, target, headers);
+        assert_eq!(answer.status, status, "{method} {target}: {}", answer.text());
+        let told = answer.header("Access-Control-Allow-Origin");
+        assert_eq!(told, Some("https://ops.example.org"), "{method} {target}: {}", answer.head);
+    }
 }
 
 #[test]

@@ -113,6 +113,17 @@ const ways = {
     await page.setViewportSize({ width: 1280, height: 800 });
     say('light, dark, and narrow');
 
+    await page.getByLabel('Find').fill('nothing like it');
+    await until(page.locator('#none'), 'No stream');
+    await row('live/demo').waitFor({ state: 'detached' });
+    hold(await page.locator('#empty').isHidden(), 'something is published');
+    hold((await page.locator('#headline').textContent()).startsWith('All is well'), 'what is well does not depend on it');
+    await page.getByLabel('Find').fill('DEM');
+    await row('live/demo').waitFor();
+    hold(await page.locator('#none').isHidden(), 'it is found');
+    await page.getByLabel('Find').fill('');
+    say('found');
+
     // Nobody looks: nothing is asked.
     const hide = hidden => page.evaluate(is => {
       Object.defineProperty(document, 'hidden', { value: is, configurable: true });

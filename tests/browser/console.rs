@@ -45,7 +45,9 @@ fn the_console_is_operated_by_keyboard() {
     let server = Server::start("", &["--demo"]);
     let player = player(&server);
     let page = console("operate", &server);
-    for words in ["all is well", "light, dark, and narrow", "rests while hidden", "player ended"] {
+    for words in
+        ["all is well", "light, dark, and narrow", "found", "rests while hidden", "player ended"]
+    {
         assert_eq!(page.lines_until(words), [words]);
     }
     player.join().unwrap();

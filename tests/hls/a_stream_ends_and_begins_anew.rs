@@ -28,13 +28,18 @@ fn life(weir: &Weir) -> String {
 
 #[test]
 fn for_a_while_and_then_not_at_all() {
-    // A loop that nobody asked while it lasted knows nothing of it.
-    let weir = Weir::with(CONFIG, &["--loops", "1"]);
+    let weir = Weir::with(CONFIG, &["--loops", "4"]);
     let text = life(&weir);
     let (mut client, began) = (Client::new(weir.http), Instant::now());
     assert!(!client.body(&format!("/live/over/{}", segments(&text)[0])).is_empty());
     assert_eq!(client.get("/live/over.m3u8").status, 404, "nobody begins to play it");
-    assert!(client.list(LIST).contains("ENDLIST"), "who played it is told the end");
+    // Whichever loop a connection comes to: nobody has asked for the sound while it lasted.
+    for _ in 0..16 {
+        let mut client = Client::new(weir.http);
+        assert_eq!(client.list(LIST), text, "who played it is told the end");
+        assert!(client.list("/live/over.mpd").contains("type=\"static\""));
+        assert!(!client.body(&format!("/live/over/{}", segments(&text)[0])).is_empty());
+    }
     // However often it is asked for.
     loop {
         let answer = client.get(LIST);
@@ -68,6 +73,9 @@ fn a_new_life_takes_over() {
     };
     let number = |text: &str| tag(text, "#EXT-X-MEDIA-SEQUENCE").unwrap();
     assert!(number(&new) > number(&old), "players go on, never back");
+    let discontinuity = |text: &str| tag(text, "#EXT-X-DISCONTINUITY-SEQUENCE").unwrap();
+    assert!(discontinuity(&new) > discontinuity(&old), "times are not those of the last life");
+    assert!(discontinuity(&new) < 10_000, "players look through as many");
     let answer = client.get(&format!("/live/over/{}", segments(&old)[0]));
     assert_eq!(answer.status, 404);
     assert!(answer.text().contains("another life"), "{}", answer.text());

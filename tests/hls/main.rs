@@ -9,6 +9,7 @@ mod support;
 
 mod a_cache_asks_once;
 mod a_stream_ends_and_begins_anew;
+mod a_track_stops;
 mod dash;
 mod files_are_the_stream;
 mod heads_that_caches_understand;

@@ -34,17 +34,16 @@ impl Set {
         Client::new(self.weir.http)
     }
 
-    /// The list when nothing comes any more, and what it hints at.
-    fn settled(&self) -> (String, u64, u32) {
-        let mut text = self.client().list(LIST);
+    /// The list that has all of it: so many whole parts of the third segment. What it hints at.
+    fn settled(&self, parts: u32) -> (String, u64, u32) {
+        let mut client = self.client();
+        let mut text = client.list(LIST);
         loop {
             let (msn, part) = hinted(&text).unwrap();
-            let mut next = self.client();
-            next.ask("GET", &format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"), "");
-            if next.is_silent_for(A_WHILE) {
+            if segments(&text).len() == 2 && part == parts {
                 return (text, msn, part);
             }
-            text = next.answer().text();
+            text = client.list(&format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"));
         }
     }
 }
@@ -52,7 +51,7 @@ impl Set {
 #[test]
 fn until_the_part_is_there() {
     let mut set = set();
-    let (_, msn, part) = set.settled();
+    let (_, msn, part) = set.settled(3);
     let mut waits = set.client();
     waits.ask("GET", &format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"), "");
     assert!(waits.is_silent_for(A_WHILE));
@@ -65,7 +64,7 @@ fn until_the_part_is_there() {
 #[test]
 fn until_the_segment_is_there_where_no_part_is_named() {
     let mut set = set();
-    let (_, msn, _) = set.settled();
+    let (_, msn, _) = set.settled(3);
     let mut waits = set.client();
     waits.ask("GET", &format!("{LIST}?_HLS_msn={msn}"), "");
     stream(&mut set.publisher, &mut set.card, 7);
@@ -79,7 +78,7 @@ fn until_the_segment_is_there_where_no_part_is_named() {
 #[test]
 fn a_part_that_is_hinted_at_is_sent_as_soon_as_it_is_there() {
     let mut set = set();
-    let (text, ..) = set.settled();
+    let (text, ..) = set.settled(3);
     let hint = text.lines().find(|line| line.starts_with("#EXT-X-PRELOAD-HINT")).unwrap();
     let file = format!("/live/waits/{}", hint.split('"').nth(1).unwrap());
     let mut waits = set.client();
@@ -95,7 +94,7 @@ fn a_part_that_is_hinted_at_is_sent_as_soon_as_it_is_there() {
 #[test]
 fn what_is_far_away_or_makes_no_sense_is_refused() {
     let set = set();
-    let (_, msn, part) = set.settled();
+    let (_, msn, part) = set.settled(3);
     let mut client = set.client();
     for (query, words) in [
         (format!("_HLS_msn={}", msn + 2), "more than two beyond"),
@@ -110,6 +109,9 @@ fn what_is_far_away_or_makes_no_sense_is_refused() {
         let answer = client.get(&format!("{LIST}?{query}"));
         assert_eq!(answer.status, 400, "{query}");
         assert!(answer.text().contains(words), "{query}: {}", answer.text());
+        // A loop that nobody has asked for the list before finds out when it has it.
+        let answer = set.client().get(&format!("{LIST}?{query}"));
+        assert_eq!(answer.status, 400, "{query}");
     }
     // What has been is answered at once, by the list as it is.
     assert_eq!(client.get(&format!("{LIST}?_HLS_msn=0&_HLS_part=9999")).status, 200);
@@ -119,7 +121,7 @@ fn what_is_far_away_or_makes_no_sense_is_refused() {
 #[test]
 fn the_end_answers_all_who_wait() {
     let set = set();
-    let (text, msn, part) = set.settled();
+    let (text, msn, part) = set.settled(3);
     let mut list = set.client();
     list.ask("GET", &format!("{LIST}?_HLS_msn={}", msn + 1), "");
     let mut file = set.client();
@@ -129,7 +131,8 @@ fn the_end_answers_all_who_wait() {
     file.ask("GET", &format!("/live/waits/{next}"), "");
     let Set { weir, publisher, .. } = set;
     drop(publisher);
-    assert!(list.answer().text().ends_with("#EXT-X-ENDLIST\n"));
+    let text = list.answer().text();
+    assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
     assert_eq!(file.answer().status, 404);
     drop(weir);
 }
@@ -137,7 +140,7 @@ fn the_end_answers_all_who_wait() {
 #[test]
 fn a_publisher_that_sends_nothing_is_waited_for_so_long() {
     let set = set();
-    let (_, msn, part) = set.settled();
+    let (_, msn, part) = set.settled(3);
     let mut waits = set.client();
     let began = std::time::Instant::now();
     let answer = waits.get(&format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"));
@@ -149,7 +152,7 @@ fn a_publisher_that_sends_nothing_is_waited_for_so_long() {
 #[test]
 fn who_hangs_up_is_forgotten() {
     let mut set = set();
-    let (_, msn, part) = set.settled();
+    let (_, msn, part) = set.settled(3);
     let path = format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}");
     for _ in 0..50 {
         let mut gone = set.client();
@@ -161,7 +164,7 @@ fn who_hangs_up_is_forgotten() {
     stream(&mut set.publisher, &mut set.card, 7);
     assert_eq!(stays.answer().status, 200);
     // Whoever asks next is served as if nothing had been.
-    let (_, msn, part) = set.settled();
+    let (_, msn, part) = set.settled(4);
     let mut next = set.client();
     next.ask("GET", &format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"), "");
     stream(&mut set.publisher, &mut set.card, 7);

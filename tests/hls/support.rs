@@ -156,8 +156,14 @@ fn status(head: &str) -> u16 {
 
 /// The files that a list names, each once, in its order: init segments, segments, parts.
 pub fn files(text: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut is_gap) = (Vec::<String>::new(), false);
     for line in text.lines() {
+        // What is not there is not asked for.
+        is_gap |= line == "#EXT-X-GAP";
+        if is_gap {
+            is_gap = line.starts_with('#');
+            continue;
+        }
         let quoted = line.split_once("URI=\"").and_then(|(_, rest)| rest.split_once('"'));
         let name = match quoted {
             Some((name, _)) if !line.starts_with("#EXT-X-PRELOAD") => name,
@@ -286,12 +292,13 @@ pub fn stream(publisher: &mut Publisher, card: &mut Card, pictures: u64) -> Vec<
     frames
 }
 
-/// Publishes frames ten times as fast as they say.
+/// Publishes frames ten times as fast as they say, or as often as fast as `WEIR_SPEED` says.
 pub fn publish(publisher: &mut Publisher, frames: &[Frame]) {
+    let speed = std::env::var("WEIR_SPEED").map_or(10, |text| text.parse().expect("a number"));
     let began = std::time::Instant::now();
     let Some(first) = frames.iter().find(|frame| frame.kind != FrameKind::Config) else { return };
     for frame in frames {
-        let due = Duration::from_micros(frame.dts.since(first.dts).max(0) as u64 / 10);
+        let due = Duration::from_micros(frame.dts.since(first.dts).max(0) as u64 / speed);
         std::thread::sleep(due.saturating_sub(began.elapsed()));
         publisher.send(frame);
     }

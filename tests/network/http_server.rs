@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use bytes::Bytes;
-use network::http::{Body, BodyWriter, Held, Method, Server, StatusCode};
+use network::http::{Body, BodyWriter, Held, Method, ResponseWriter, Server, StatusCode};
 use network::{Connection, EventLoop, Handler, Listen, Threads};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl Handler for ThreePieces {
 
 fn server() -> Rc<Server> {
     let held: Rc<RefCell<Vec<Held>>> = Rc::default();
-    let waiting = Rc::clone(&held);
+    let (waiting, composed) = (Rc::clone(&held), Rc::clone(&held));
     Server::builder()
         .head_within(Duration::from_millis(200))
         .body_within(Duration::from_millis(200))
@@ -66,6 +66,35 @@ fn server() -> Rc<Server> {
             let (answered, held) = reply.hold();
             waiting.borrow_mut().push(held);
             answered
+        })
+        .unwrap()
+        .route(Method::Get, "/composed", |_, reply, _| {
+            let headers = |head: &mut ResponseWriter<'_>| head.header("X", "y").map(drop);
+            match reply.compose(StatusCode::OK, headers, b"composed") {
+                Ok(answer) => reply.send_composed(&answer),
+                Err(error) => reply.text(&error.to_string()),
+            }
+        })
+        .unwrap()
+        .route(Method::Post, "/release-all", move |_, reply, el| {
+            let mut waiting = composed.borrow_mut();
+            if waiting.len() < 4 {
+                return reply.text("0");
+            }
+            let (all, mut made, mut times) = (std::mem::take(&mut *waiting), None, 0);
+            for held in all {
+                held.reply(el, |reply| {
+                    if !made.as_ref().is_some_and(|made| reply.fits(made)) {
+                        made = reply.compose(StatusCode::OK, |_| Ok(()), b"released").ok();
+                        times += 1;
+                    }
+                    match &made {
+                        Some(made) => reply.send_composed(made),
+                        None => reply.text("?"),
+                    }
+                });
+            }
+            reply.text(&times.to_string())
         })
         .unwrap()
         .route(Method::Post, "/release", move |_, reply, el| {
@@ -352,6 +381,41 @@ fn a_held_reply_is_answered_later_and_the_requests_behind_it_wait() {
     gone.write_all(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     drop(gone);
     assert_eq!(body(&server.ask("POST /release HTTP/1.1", "")).len(), 1);
+}
+
+#[test]
+fn an_answer_composed_once_goes_to_all_it_fits() {
+    let server = start();
+    let ask = |head: &str| {
+        let mut client = server.connect();
+        client.write_all(head.as_bytes()).unwrap();
+        client
+    };
+    let mut alike: Vec<_> = (0..3).map(|_| ask("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+    let mut last = ask("GET /hold HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let mut times = 0;
+    while times == 0 {
+        times = body(&server.ask("POST /release-all HTTP/1.1", "")).parse().unwrap();
+    }
+    assert!(
+        (2..=3).contains(&times),
+        "{times}: the one that closes differs, and seconds may change"
+    );
+    for client in &mut alike {
+        client.shutdown(Shutdown::Write).unwrap();
+        let answer = read_all(client);
+        assert_eq!((status(&answer), body(&answer)), ("200", "released"));
+        assert!(!answer.contains("close"), "{answer}");
+    }
+    let answer = read_all(&mut last);
+    assert!(answer.contains("Connection: close") && answer.ends_with("released"), "{answer}");
+    let answers = server.say(
+        b"GET /composed HTTP/1.1\r\nHost: h\r\n\r\nHEAD /composed HTTP/1.1\r\nHost: h\r\n\r\n\
+          GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(answers.matches("Content-Length: 8\r\n").count(), 2, "{answers}");
+    assert_eq!(answers.matches("X: y\r\n").count(), 2, "{answers}");
+    assert_eq!(answers.matches("composed").count(), 1, "a HEAD has none: {answers}");
 }
 
 #[test]

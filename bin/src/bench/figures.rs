@@ -227,7 +227,7 @@ impl Figures {
         let carried = carried.map_or(&nothing, |tally| &tally.carried);
         figures.machine = figures.look_at_machine(from, to, carried);
         figures.window = [from.at, to.at];
-        figures.warn(kernel::stolen_between(&from.cores, &to.cores));
+        figures.warn();
         figures
     }
 
@@ -345,7 +345,7 @@ impl Figures {
         })
     }
 
-    fn warn(&mut self, stolen: f64) {
+    fn warn(&mut self) {
         if let Some((name, share)) = self.generator.busiest.clone().filter(|(_, s)| *s > 0.9) {
             self.warnings.push(format!(
                 "the generator is the limit: its thread {name} used {:.0} % of a core; give it \
@@ -369,10 +369,10 @@ impl Figures {
                 "the server waited {waited:.1} s for cores that others had: latencies are theirs too"
             ));
         }
-        if stolen > 0.02 * self.seconds {
+        if self.is_robbed() {
             self.warnings.push(format!(
                 "other machines on this host took {:.1} % of a core (steal)",
-                stolen / self.seconds.max(1e-3) * 100.0
+                self.stolen() / self.seconds.max(1e-3) * 100.0
             ));
         }
         if let Some(why) = self.cut_short {
@@ -383,6 +383,17 @@ impl Figures {
     /// Whether the generator's threads came to their work late.
     pub fn generator_is_late(&self) -> bool {
         self.lateness.percentile(99.0).is_some_and(|late| late > 100_000)
+    }
+
+    /// Seconds of cores that other machines of the host had within the window (steal).
+    pub fn stolen(&self) -> f64 {
+        let cores = self.machine["cores"].as_array();
+        cores.into_iter().flatten().filter_map(|core| core["steal_s"].as_f64()).sum()
+    }
+
+    /// Whether that was enough to be seen in the latencies.
+    pub fn is_robbed(&self) -> bool {
+        self.stolen() > 0.02 * self.seconds
     }
 
     /// The share of all cores' time within the window that nobody used.

@@ -15,16 +15,50 @@ const CLIMB: f64 = 2.0;
 const CLOSE: f64 = 0.05;
 /// Runs in all: a bound, however slowly it converges.
 const RUNS: usize = 24;
+/// Runs of one search that may be passed over since they were disturbed: on a host that is never quiet the
+/// answer is what it carries beside the others.
+const PASSED_OVER: usize = 8;
 
 /// One number that was tried.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Players.
     pub players: usize,
-    /// Whether the goal was met.
-    pub met: bool,
+    /// What came of it.
+    pub outcome: Outcome,
     /// What was measured.
     pub figures: Figures,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The goal was met.
+    Met,
+    /// It was missed.
+    Missed,
+    /// It was missed while other machines of the host had the cores: that says nothing of the server, and
+    /// the number is tried again.
+    Disturbed,
+}
+
+impl Outcome {
+    fn of(is_met: bool, figures: &Figures) -> Self {
+        match (is_met, figures.is_robbed()) {
+            (true, _) => Self::Met,
+            (false, false) => Self::Missed,
+            (false, true) => Self::Disturbed,
+        }
+    }
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "missed",
+            Self::Disturbed => "disturbed",
+        }
+    }
 }
 
 /// What was found.
@@ -45,7 +79,7 @@ pub struct Found {
 impl Found {
     /// The figures of the last run with the players that were found.
     pub fn best(&self) -> Option<&Figures> {
-        let best = |step: &&Step| step.met && step.players == self.players;
+        let best = |step: &&Step| step.outcome == Outcome::Met && step.players == self.players;
         self.steps.iter().rev().find(best).map(|step| &step.figures)
     }
 }
@@ -133,13 +167,20 @@ pub fn find(
         // A server without a stream, or none at all, has nothing more to show, and a run that did not last
         // says nothing of its number. A server that has lost all players says enough.
         found.cut_short = figures.cut_short.filter(|why| *why != run::ALL_GONE);
-        let step = Step { players, met: test.goal.is_met(&figures), figures };
+        let is_met = test.goal.is_met(&figures);
+        let mut step = Step { players, outcome: Outcome::of(is_met, &figures), figures };
+        let disturbed = found.steps.iter().filter(|step| step.outcome == Outcome::Disturbed);
+        if step.outcome == Outcome::Disturbed && disturbed.count() == PASSED_OVER {
+            step.outcome = Outcome::Missed;
+        }
         if found.cut_short.is_some() {
             found.unfinished = Some(step);
             break;
         }
         told(&step);
-        search.tried(players, step.met);
+        if step.outcome != Outcome::Disturbed {
+            search.tried(players, is_met);
+        }
         found.steps.push(step);
     }
     found.players = search.answer();
@@ -149,7 +190,8 @@ pub fn find(
 
 /// What stops more players, as the first run that missed the goal shows it.
 fn bottleneck(found: &Found, most: usize) -> String {
-    let failed = found.steps.iter().filter(|step| !step.met && step.players > found.players);
+    let missed = found.steps.iter().filter(|step| step.outcome == Outcome::Missed);
+    let failed = missed.filter(|step| step.players > found.players);
     let Some(step) = failed.min_by_key(|step| step.players) else {
         if found.cut_short.is_some() {
             return "not known: more were not tried to the end".into();
@@ -212,6 +254,18 @@ mod tests {
             search.tried(players, players <= carries);
         }
         (search.answer(), runs)
+    }
+
+    #[test]
+    fn what_was_missed_without_cores_says_nothing() {
+        let run = |stolen: f64| Figures {
+            seconds: 10.0,
+            machine: serde_json::json!({"cores": [{"steal_s": 0.0}, {"steal_s": stolen}]}),
+            ..Figures::default()
+        };
+        assert_eq!(Outcome::of(false, &run(3.0)), Outcome::Disturbed);
+        assert_eq!(Outcome::of(false, &run(0.1)), Outcome::Missed);
+        assert_eq!(Outcome::of(true, &run(3.0)), Outcome::Met, "it carries them even so");
     }
 
     #[test]

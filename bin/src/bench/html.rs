@@ -143,7 +143,7 @@ fn against_players(found: &Found) -> String {
             out,
             "<tr><td>{}<td>{}<td>{:.2}<td>{}<td>{}<td>{}</tr>",
             step.players,
-            if step.met { "met" } else { "missed" },
+            step.outcome.name(),
             figures.gbit() / figures.seconds.max(1e-3),
             figures.starved,
             figures

@@ -87,7 +87,7 @@ impl Outcome<'_> {
                     .iter()
                     .map(|step| {
                         json!({
-                            "players": step.players, "met": step.met,
+                            "players": step.players, "outcome": step.outcome.name(),
                             "goal": self.goal.json(&step.figures),
                             "result": without_seconds(step.figures.json()),
                         })

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::distribution::Distribution;
 use super::figures::{Figures, Row};
-use super::find::{Found, Step, cause};
+use super::find::{Found, Outcome, Step, cause};
 use super::goal::Goal;
 use super::publisher;
 use crate::units::{grouped, shown, shown_bytes, shown_rate};
@@ -44,7 +44,14 @@ fn times(of: &Distribution) -> String {
 /// One run of a search in one line.
 pub fn step(step: &Step) -> String {
     let figures = &step.figures;
-    let stopped = if step.met { String::new() } else { format!("; {}", cause(figures)) };
+    let stopped = match step.outcome {
+        Outcome::Met => String::new(),
+        Outcome::Missed => format!("; {}", cause(figures)),
+        Outcome::Disturbed => {
+            let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
+            format!(": other machines on this host took {share:.0} % of a core, once more")
+        }
+    };
     format!(
         "{:>7} players: {}, {} starved, latency p99 {} ms, join p99 {} ms, server {} cores, \
          generator {}: goal {}{stopped}",
@@ -55,7 +62,7 @@ pub fn step(step: &Step) -> String {
         at(figures.joins(), 99.0),
         figures.server.as_ref().map_or("-".into(), |server| shown(server.share)),
         shown(figures.generator.share),
-        if step.met { "met" } else { "missed" },
+        step.outcome.name(),
     )
 }
 

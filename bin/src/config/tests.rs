@@ -1,6 +1,8 @@
 //! Good files read as what they say; of bad ones each fault is said with line and key.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::time::Duration;
+
 use super::*;
 use proptest::prelude::*;
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::words::{self, Level, media, millis, number, plural, rate, text, time};
 use crate::units::shown_bytes;
@@ -110,17 +111,32 @@ impl Paper {
     }
 }
 
-/// Cuts or fills up to a width.
+/// Cuts or fills up to a width in columns, of which some letters take two and some none.
 fn cell(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return format!("{text:<width$}");
+    let mut cut = String::with_capacity(text.len().max(width));
+    let mut left = width;
+    if text.width() <= width {
+        cut.push_str(text);
+        left -= text.width();
+    } else {
+        left = left.saturating_sub(1);
+        for letter in text.chars() {
+            let Some(less) = left.checked_sub(letter.width().unwrap_or(0)) else { break };
+            left = less;
+            cut.push(letter);
+        }
+        cut.push('…');
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
+    cut.extend(std::iter::repeat_n(' ', left));
+    cut
 }
 
 fn right(text: &str, width: usize) -> String {
-    format!("{:>width$}", cell(text, width).trim_end())
+    let cut = cell(text, width);
+    let text = cut.trim_end();
+    let mut right = " ".repeat(width.saturating_sub(text.width()));
+    right.push_str(text);
+    right
 }
 
 /// Draws it all.
@@ -356,10 +372,27 @@ mod tests {
                     let paper = Paper { size: Some((rows, columns)), has_colours: false };
                     let lines = draw(&known, paper);
                     assert_eq!(lines.len(), rows);
-                    let longest = lines.iter().map(|line| line.chars().count()).max();
+                    let longest = lines.iter().map(|line| line.width()).max();
                     assert!(longest.unwrap() <= columns, "{columns}: {lines:#?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn cells_are_as_wide_as_they_are_seen() {
+        for (text, width, left, right_side) in [
+            ("abc", 5, "abc  ", "  abc"),
+            ("abcdef", 5, "abcd…", "abcd…"),
+            ("日本語", 6, "日本語", "日本語"),
+            ("日本語", 8, "日本語  ", "  日本語"),
+            // A letter of two columns does not fit where one is left.
+            ("日本語", 5, "日本…", "日本…"),
+            ("日本語", 4, "日… ", " 日…"),
+            ("e\u{301}t\u{301}e", 4, "e\u{301}t\u{301}e ", " e\u{301}t\u{301}e"),
+            ("", 2, "  ", "  "),
+        ] {
+            assert_eq!((&*cell(text, width), &*right(text, width)), (left, right_side), "{text}");
         }
     }
 

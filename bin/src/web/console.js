@@ -21,7 +21,7 @@ const FAR_BEHIND_MS = 2000;
 const TOLD = 6;
 
 const $ = id => document.getElementById(id);
-const state = { sort: 'health', limit: STREAMS, of: null, flow: [], rates: new Map(), events: [], timer: 0, look: 0 };
+const state = { sort: 'health', find: '', limit: STREAMS, of: null, flow: [], rates: new Map(), events: [], timer: 0, look: 0 };
 
 function text(element, value) {
   // What stays the same is left alone: screen readers would say it again.
@@ -176,7 +176,8 @@ function showStreams({ streams, total }) {
   fill($('streams'), streams, ({ id }) => id, streamRow, updateStream);
   text($('streams-shown'), streams.length < total ? `${streams.length} of ${total.toLocaleString('en')}` : '');
   $('more').hidden = streams.length >= total || state.limit >= MOST;
-  $('empty').hidden = total > 0;
+  $('none').hidden = total > 0 || !state.find;
+  $('empty').hidden = total > 0 || Boolean(state.find);
 }
 
 // ---- players ----
@@ -293,14 +294,15 @@ async function look() {
   state.look += 1;
   const mine = state.look;
   try {
-    const { sort, limit, of } = state;
+    const { sort, find, limit, of } = state;
+    const found = find ? `&search=${encodeURIComponent(find)}` : '';
     const only = of ? `&app=${encodeURIComponent(of.app)}&name=${encodeURIComponent(of.name)}` : '';
     const slowest = `/api/v1/clients?sort=lag&limit=${PLAYERS + 1}`;
     const [summary, streams, slow, worst, all] = await Promise.all([
       ask('/api/v1/summary'),
-      ask(`/api/v1/streams?sort=${sort}&limit=${limit}`),
+      ask(`/api/v1/streams?sort=${sort}&limit=${limit}${found}`),
       ask(slowest + only),
-      sort === 'health' ? null : ask(`/api/v1/streams?sort=health&limit=${TOLD + 1}`),
+      sort === 'health' && !find ? null : ask(`/api/v1/streams?sort=health&limit=${TOLD + 1}`),
       of ? ask(slowest) : null,
     ]);
     // A later look is under way, with other wishes.
@@ -431,6 +433,10 @@ for (const button of document.querySelectorAll('[data-copy]')) {
 
 $('sort').addEventListener('change', () => {
   state.sort = $('sort').value;
+  look();
+});
+$('find').addEventListener('input', () => {
+  state.find = $('find').value.trim();
   look();
 });
 $('more').addEventListener('click', () => {

@@ -1,16 +1,11 @@
-//! Heads of answers; errors; long lists, piece by piece.
+//! Heads of answers; errors.
 
 use bytes::Bytes;
-use network::http::{
-    Answered, Body, BodyWriter, Failure, Reply, ResponseWriter, StatusCode, WriteError,
-};
-use network::{Connection, EventLoop, Handler};
+use network::http::{Answered, Body, Failure, Reply, ResponseWriter, StatusCode, WriteError};
 
-use super::gather::{Batch, Key, Pass};
-use super::query::Page;
+use super::gather::Pass;
 use super::{Api, JSON};
-use crate::json::{Json, indent};
-use crate::limits;
+use crate::json::Json;
 
 /// An error, as it is told.
 #[derive(Debug)]
@@ -46,13 +41,12 @@ impl Wrong {
 }
 
 /// Answers an error.
-pub(super) fn fail(reply: Reply<'_>, wrong: &Wrong) -> Answered {
+pub(super) fn fail(api: &Api, reply: Reply<'_>, wrong: &Wrong) -> Answered {
     let body = wrong.json();
     reply.respond(
         wrong.status,
         |head| {
-            head.header("Content-Type", JSON)?;
-            head.header("Cache-Control", "no-store")?;
+            api.head(head, JSON)?;
             match wrong.status {
                 StatusCode::UNAUTHORIZED => head.header("WWW-Authenticate", "Bearer").map(drop),
                 StatusCode::SERVICE_UNAVAILABLE => head.header("Retry-After", "1").map(drop),
@@ -64,7 +58,7 @@ pub(super) fn fail(reply: Reply<'_>, wrong: &Wrong) -> Answered {
 }
 
 /// Answers what no route does.
-pub(super) fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
+pub(super) fn failure(api: &Api, failure: &Failure, reply: Reply<'_>) -> Answered {
     let wrong = Wrong::new(failure.status, failure.reason);
     let body = wrong.json();
     reply.respond(
@@ -73,6 +67,7 @@ pub(super) fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
             if !failure.allow.is_empty() {
                 head.allow(failure.allow);
             }
+            api.cors(head)?;
             head.header("Content-Type", JSON).map(drop)
         },
         Body::Copied(&body),
@@ -87,112 +82,6 @@ pub(super) fn envelope(json: &mut Json<'_>, api: &Api) {
     json.text("pid", std::process::id());
 }
 
-/// A list whose rows the loops have written already.
-pub(super) struct List {
-    batches: Vec<Batch>,
-    /// The place of the next row of each batch.
-    at: Vec<usize>,
-    skip: usize,
-    left: usize,
-    is_pretty: bool,
-    is_first: bool,
-    _pass: Pass,
-    /// What stands behind the last row.
-    tail: Option<Vec<u8>>,
-}
-
-impl List {
-    /// Puts the loops' rows together; `out` gets what stands before them.
-    pub fn new(
-        api: &Api,
-        member: &str,
-        page: &Page,
-        is_pretty: bool,
-        batches: Vec<Batch>,
-        out: &mut Vec<u8>,
-    ) -> Self {
-        let at = vec![0; batches.len()];
-        let mut list = Self {
-            batches,
-            at,
-            skip: page.start,
-            left: page.limit,
-            is_pretty,
-            is_first: true,
-            _pass: api.hub.gatherings.pass(),
-            tail: None,
-        };
-        let total: u64 = list.batches.iter().map(|batch| batch.total).sum();
-        let next = list.next_cursor().filter(|_| page.sort.is_none());
-        Json::new(out, is_pretty).object(|json| {
-            envelope(json, api);
-            json.number("total", total);
-            json.maybe_text("next", next);
-            json.member_array(member, |_| {});
-        });
-        // The array is open still.
-        let open = out.iter().rposition(|byte| *byte == b']').unwrap_or(out.len());
-        let mut tail = Vec::new();
-        if is_pretty {
-            indent(&mut tail, 1);
-        }
-        tail.extend(out.drain(open..));
-        list.tail = Some(tail);
-        list
-    }
-
-    /// The batch that has the smallest key.
-    fn smallest(&self, at: &[usize]) -> Option<(usize, &Key)> {
-        let fronts = self.batches.iter().zip(at).enumerate();
-        fronts
-            .filter_map(|(place, (batch, at))| Some((place, &batch.rows.get(*at)?.0)))
-            .min_by_key(|(_, key)| *key)
-    }
-
-    /// The last key of this page, where there is another page behind it.
-    fn next_cursor(&self) -> Option<String> {
-        let mut at = self.at.clone();
-        let mut last = None;
-        for _ in 0..self.skip + self.left {
-            let (place, key) = self.smallest(&at)?;
-            last = Some(key.to_string());
-            *at.get_mut(place)? += 1;
-        }
-        self.smallest(&at).and(last)
-    }
-
-    /// Appends rows until there are about so many bytes; false where that was all.
-    pub fn write(&mut self, out: &mut Vec<u8>, most: usize) -> bool {
-        while self.left > 0 && out.len() < most {
-            let Some((place, _)) = self.smallest(&self.at) else { break };
-            let Some((batch, at)) = self.batches.get(place).zip(self.at.get_mut(place)) else {
-                break;
-            };
-            let row = batch.row(*at);
-            *at += 1;
-            if self.skip > 0 {
-                self.skip -= 1;
-                continue;
-            }
-            self.left -= 1;
-            if !std::mem::replace(&mut self.is_first, false) {
-                out.push(b',');
-            }
-            if self.is_pretty {
-                indent(out, 2);
-            }
-            out.extend_from_slice(row);
-        }
-        if self.left > 0 && self.smallest(&self.at).is_some() || out.len() >= most {
-            return true;
-        }
-        if let Some(tail) = self.tail.take() {
-            out.extend_from_slice(&tail);
-        }
-        false
-    }
-}
-
 impl Api {
     /// Adds what lets pages of other origins read the answer.
     pub(super) fn cors(&self, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
@@ -205,7 +94,8 @@ impl Api {
         }
     }
 
-    fn head(&self, head: &mut ResponseWriter<'_>, kind: &str) -> Result<(), WriteError> {
+    /// Adds what every answer has.
+    pub(super) fn head(&self, head: &mut ResponseWriter<'_>, kind: &str) -> Result<(), WriteError> {
         self.cors(head)?;
         head.header("Cache-Control", "no-store")?;
         head.header("X-Content-Type-Options", "nosniff")?;
@@ -229,21 +119,6 @@ impl Api {
         self.send(reply, StatusCode::OK, &out)
     }
 
-    /// Answers with a body of any length, as fast as the client takes it.
-    pub(super) fn stream(
-        &self,
-        reply: Reply<'_>,
-        kind: &str,
-        begin: Vec<u8>,
-        list: List,
-    ) -> Answered {
-        reply.stream(
-            StatusCode::OK,
-            |head| self.head(head, kind),
-            move |writer| Box::new(Streamed { writer: Some(writer), list, piece: begin }),
-        )
-    }
-
     /// Answers with a long text, which is shared with the connection until it is sent.
     pub(super) fn send_text(&self, reply: Reply<'_>, kind: &str, text: String) -> Answered {
         let text = Text { text, _pass: self.hub.gatherings.pass() };
@@ -261,49 +136,5 @@ struct Text {
 impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
-    }
-}
-
-/// A list on its way.
-struct Streamed {
-    writer: Option<BodyWriter>,
-    list: List,
-    piece: Vec<u8>,
-}
-
-impl Streamed {
-    /// One piece, and in the next turn another one.
-    fn pump(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        if conn.is_congested() || conn.is_closing() {
-            return;
-        }
-        let goes_on = self.list.write(&mut self.piece, limits::ANSWER_PIECE);
-        let Some(writer) = &self.writer else { return };
-        writer.send(conn, &self.piece);
-        self.piece.clear();
-        if goes_on {
-            el.mark_due(conn.id());
-        } else if let Some(writer) = self.writer.take() {
-            writer.end(conn);
-        }
-    }
-}
-
-impl Handler for Streamed {
-    fn opened(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        self.pump(conn, el);
-    }
-
-    fn received(&mut self, _: &mut Connection, _: &mut EventLoop, _: &[u8]) -> usize {
-        // The next request waits for its turn.
-        0
-    }
-
-    fn writable(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        self.pump(conn, el);
-    }
-
-    fn due(&mut self, conn: &mut Connection, el: &mut EventLoop) {
-        self.pump(conn, el);
     }
 }

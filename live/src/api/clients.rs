@@ -8,11 +8,12 @@ use network::http::{Answered, Reply};
 use network::{Connection, EventLoop, TcpInfo};
 
 use super::Api;
-use super::answer::{List, Wrong, envelope};
+use super::answer::{Wrong, envelope};
 use super::gather::{Batch, Best, Key, Step};
-use super::query::{Asked, Filter};
-use super::streams::{VHOST, send_list};
-use crate::clients::{Client, ClientId, Role};
+use super::list::{self, Kind, Wanted};
+use super::query::Asked;
+use super::streams::VHOST;
+use crate::clients::{Client, ClientId, NoClientId, Role};
 use crate::directory::unix;
 use crate::hub::Hub;
 use crate::json::Json;
@@ -21,51 +22,30 @@ use crate::limits;
 /// Who is less behind than this keeps up: as much waits on its way anywhere.
 const KEEPS_UP_MS: i64 = 500;
 
+const LIST: Kind<ClientId> = Kind {
+    member: "clients",
+    orders: &["id", "lag"],
+    cursor: |text| text.parse().map_err(|error: NoClientId| error.to_string()),
+    rows: |wanted| match wanted.sort {
+        Some(_) => slowest(wanted),
+        None => rows(wanted),
+    },
+};
+
 /// `GET /api/v1/clients`
 pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
-    let parsed = asked.page(&["id", "lag"]).and_then(|page| {
-        let after = page.cursor.as_deref().map(str::parse::<ClientId>).transpose();
-        let after = after.map_err(|error| Wrong::field("cursor", error.to_string()))?;
-        Ok((asked.filter()?, after, page))
-    });
-    let (filter, after, page) = match parsed {
-        Ok(parsed) => parsed,
-        Err(wrong) => return api.fail(reply, &wrong),
-    };
-    if api.hub.gatherings.are_full() {
-        return api.fail(reply, &Wrong::busy());
-    }
-    let (most, is_pretty) = (page.start + page.limit + 1, asked.is_pretty);
-    let (answered, held) = reply.hold();
-    let is_by_lag = page.sort.is_some();
-    let step = move || match is_by_lag {
-        true => slowest(filter.clone(), most, is_pretty),
-        false => rows(filter.clone(), after, most, is_pretty),
-    };
-    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
-    hub.gather(
-        el,
-        0..hub.loop_count(),
-        step,
-        Box::new(move |_, el, batches| {
-            held.reply(el, |reply| {
-                let mut head = Vec::new();
-                let list = List::new(&api, "clients", &page, is_pretty, batches, &mut head);
-                send_list(&api, reply, head, list)
-            });
-        }),
-    );
-    answered
+    list::answer(&LIST, api, &asked, reply, el)
 }
 
 /// The clients of a loop, in the order of their numbers.
-fn rows(filter: Filter, after: Option<ClientId>, most: usize, is_pretty: bool) -> Step {
+fn rows(wanted: Wanted<ClientId>) -> Step {
+    let Wanted { filter, after, most, is_pretty, .. } = wanted;
     let mut seen = None;
     Box::new(move |hub: &Rc<Hub>, el: &mut EventLoop, batch: &mut Batch| {
         let (mut looked, mut written) = (0, 0);
         let mut is_over = true;
         hub.clients.walk(seen, |client| {
-            if looked >= limits::PASSED_PER_TURN || written >= limits::ROWS_PER_TURN {
+            if looked >= limits::PASSED_AT_ONCE || written >= limits::ROWS_AT_ONCE {
                 is_over = false;
                 return false;
             }
@@ -88,13 +68,14 @@ fn rows(filter: Filter, after: Option<ClientId>, most: usize, is_pretty: bool) -
 }
 
 /// The clients of a loop that are furthest behind, and why.
-fn slowest(filter: Filter, most: usize, is_pretty: bool) -> Step {
+fn slowest(wanted: Wanted<ClientId>) -> Step {
+    let Wanted { filter, most, is_pretty, .. } = wanted;
     let (mut seen, mut best) = (None, Best::new(most));
     let mut sorted: Option<std::vec::IntoIter<_>> = None;
     Box::new(move |hub: &Rc<Hub>, el: &mut EventLoop, batch: &mut Batch| {
         let mut looked = 0;
         hub.clients.walk(seen, |client| {
-            if sorted.is_some() || looked >= limits::PASSED_PER_TURN {
+            if sorted.is_some() || looked >= limits::PASSED_AT_ONCE {
                 return false;
             }
             seen = Some(client.id);
@@ -110,7 +91,7 @@ fn slowest(filter: Filter, most: usize, is_pretty: bool) -> Step {
             return false;
         }
         let sorted = sorted.get_or_insert_with(|| best.take().into_iter());
-        for (rank, id) in sorted.by_ref().take(limits::ROWS_PER_TURN) {
+        for (rank, id) in sorted.by_ref().take(limits::ROWS_AT_ONCE) {
             // It may have left meanwhile.
             hub.clients.with(id, |client| {
                 let conn = client.source.and_then(|source| el.peek(source));

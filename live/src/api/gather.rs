@@ -94,7 +94,7 @@ impl<K: Ord> Best<K> {
     }
 }
 
-/// What a loop does for an answer in one turn; true where it has done all.
+/// A little of what a loop does for an answer; true where it has done all.
 pub(crate) type Step = Box<dyn FnMut(&Rc<Hub>, &mut EventLoop, &mut Batch) -> bool + Send>;
 type Done = Box<dyn FnOnce(&Rc<Hub>, &mut EventLoop, Vec<Batch>)>;
 
@@ -155,22 +155,20 @@ impl Hub {
         let back = self.place();
         for place in places {
             let step = step();
-            self.on(el, place, move |hub, el| hub.step(el, step, Batch::default(), (back, number)));
+            self.on(el, place, move |hub, el| hub.work(el, step, (back, number)));
         }
     }
 
-    fn step(
-        self: &Rc<Self>,
-        el: &mut EventLoop,
-        mut step: Step,
-        mut batch: Batch,
-        (back, number): (usize, u64),
-    ) {
-        if step(self, el, &mut batch) {
-            self.on(el, back, move |hub, el| hub.gathered(el, number, batch));
-        } else {
-            self.next_turn(el, move |hub, el| hub.step(el, step, batch, (back, number)));
-        }
+    fn work(self: &Rc<Self>, el: &mut EventLoop, mut step: Step, (back, number): (usize, u64)) {
+        let mut batch = Batch::default();
+        self.chore(el, move |hub, el| {
+            let is_over = step(hub, el, &mut batch);
+            if is_over {
+                let batch = std::mem::take(&mut batch);
+                hub.on(el, back, move |hub, el| hub.gathered(el, number, batch));
+            }
+            is_over
+        });
     }
 
     fn gathered(self: &Rc<Self>, el: &mut EventLoop, number: u64, batch: Batch) {

@@ -16,7 +16,7 @@ use super::answer::Wrong;
 use super::{Access, Api};
 
 /// Headers by which proxies tell that somebody else asks.
-const FORWARDED: [&str; 3] = ["X-Forwarded-For", "Forwarded", "X-Real-IP"];
+pub(super) const FORWARDED: [&str; 3] = ["X-Forwarded-For", "Forwarded", "X-Real-IP"];
 
 impl Api {
     /// Whether this request may be answered.

@@ -1,11 +1,13 @@
 //! `GET /api/v1/stream/?streamname=livestream1&edgename=edge240`: what players' schedulers ask, all
-//! the time. It is answered from the loop's own directory: nobody is asked, nothing is allocated.
+//! the time. It is answered from the loop's own directory, or as it was before ([`super::given`]): nobody
+//! is asked, nothing is allocated.
 
 use std::sync::Arc;
 
 use network::http::{Answered, Query, Reply, Request, StatusCode};
 
 use super::answer::Wrong;
+use super::given::Plain;
 use super::{Access, Api};
 use crate::directory::Listing;
 use crate::json::Json;
@@ -27,6 +29,10 @@ fn is_edge(name: &str) -> bool {
 
 pub(super) fn answer(api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answered {
     api.hub.counters.api_requests.add(1);
+    let plain = Plain::of(api, request);
+    if let Some(body) = plain.as_ref().and_then(|plain| api.given.find(plain)) {
+        return send(api, reply, &body);
+    }
     let found = api.may(request, Access::Read).and_then(|()| {
         let question = question(request)?;
         let listing = find(api, question.stream.as_deref().unwrap_or_default())?;
@@ -46,9 +52,17 @@ pub(super) fn answer(api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answ
         let pretty = indented(&out);
         return api.send(reply, StatusCode::OK, &pretty);
     }
+    if let Some(plain) = plain {
+        api.given.keep(&plain, &out);
+    }
+    send(api, reply, &out)
+}
+
+/// With as few headers as can be.
+fn send(api: &Api, reply: Reply<'_>, body: &[u8]) -> Answered {
     match api.about.cors {
-        None => reply.json(StatusCode::OK, &out),
-        Some(_) => api.send(reply, StatusCode::OK, &out),
+        None => reply.json(StatusCode::OK, body),
+        Some(_) => api.send(reply, StatusCode::OK, body),
     }
 }
 

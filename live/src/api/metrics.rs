@@ -11,7 +11,7 @@ use super::Api;
 use super::answer::Wrong;
 use super::query::Asked;
 use crate::Counters;
-use crate::counters::{ApiRefusal, Reason};
+use crate::counters::{ApiRefusal, HTTP_FAILURES, Reason};
 use crate::directory::{Listing, unix};
 use crate::histogram::{Histogram, Snapshot};
 use crate::limits;
@@ -31,32 +31,47 @@ pub(super) fn page(api: &Rc<Api>, _: Asked, reply: Reply<'_>, el: &mut EventLoop
     histograms(api, &mut page);
     let streams = Streams::of(api, &mut page);
     let (answered, held) = reply.hold();
-    Job { api: Rc::clone(api), held, page, streams, families: FAMILIES.iter() }.go_on(el);
+    let mut job = Job {
+        api: Rc::clone(api),
+        held: Some(held),
+        page,
+        streams,
+        families: FAMILIES.iter(),
+        under_way: None,
+    };
+    api.hub.chore(el, move |_, el| job.go_on(el));
     answered
 }
 
-/// A page with many streams: a family a turn.
+/// A page with many streams: some rows of a family at a time.
 struct Job {
     api: Rc<Api>,
-    held: Held,
+    held: Option<Held>,
     page: Page,
     streams: Streams,
     families: std::slice::Iter<'static, StreamFamily>,
+    /// The family that is being written, and its next stream.
+    under_way: Option<(&'static StreamFamily, usize)>,
 }
 
 impl Job {
-    fn go_on(mut self, el: &mut EventLoop) {
-        el.defer(move |el| match self.families.next() {
-            _ if !self.held.is_waiting(el) => {}
-            Some(family) => {
-                self.streams.write(family, &mut self.page);
-                self.go_on(el);
-            }
-            None => {
-                let Self { api, held, page, .. } = self;
-                held.reply(el, |reply| api.send_text(reply, KIND, page.0));
-            }
-        });
+    /// True where that was all.
+    fn go_on(&mut self, el: &mut EventLoop) -> bool {
+        if self.held.as_ref().is_none_or(|held| !held.is_waiting(el)) {
+            return true;
+        }
+        let next = self.under_way.take().or_else(|| self.families.next().map(|family| (family, 0)));
+        if let Some((family, from)) = next {
+            let until = from + limits::ROWS_AT_ONCE;
+            self.streams.write(family, from..until, &mut self.page);
+            self.under_way = (until < self.streams.all.len()).then_some((family, until));
+            return false;
+        }
+        if let Some(held) = self.held.take() {
+            let text = std::mem::take(&mut self.page.0);
+            held.reply(el, |reply| self.api.send_text(reply, KIND, text));
+        }
+        true
     }
 }
 
@@ -190,12 +205,16 @@ fn loops(api: &Api) -> impl Iterator<Item = (usize, (&network::Handle, &Counters
 /// A family's name, kind and help, and where its value is.
 type Family = (&'static str, &'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTS: [Family; 15] = [
+const COUNTS: [Family; 17] = [
     ("weir_streams", "gauge", "Streams, those that wait for a publisher included.", |c| {
         c.streams.here()
     }),
     ("weir_publishers", "gauge", "Publishers.", |c| c.publishers.here()),
     ("weir_players", "gauge", "Players with a connection of their own.", |c| c.players.here()),
+    ("weir_segment_viewers", "gauge", "Players that fetch segments.", |c| c.viewers.here()),
+    ("weir_segments_sent_total", "counter", "Segments and parts that were sent whole.", |c| {
+        c.slices.get()
+    }),
     ("weir_streams_begun_total", "counter", "Streams that began.", |c| c.streams.came()),
     ("weir_publishers_begun_total", "counter", "Publishers that began.", |c| c.publishers.came()),
     ("weir_players_begun_total", "counter", "Players that began.", |c| c.players.came()),
@@ -249,6 +268,12 @@ fn counts(api: &Api, page: &mut Page) {
         let count = api.sum(|c| c.api_refused.get(refusal as usize).map_or(0, |count| count.get()));
         page.value(name, &format!("reason=\"{}\"", refusal.label()), count as f64);
     }
+    let name = "weir_http_failures_total";
+    page.family(name, "counter", "HTTP requests that no route answered, by status.");
+    for (place, status) in HTTP_FAILURES.iter().enumerate() {
+        let count = api.sum(|c| c.http_failures.get(place).map_or(0, |count| count.get()));
+        page.value(name, &format!("status=\"{status}\""), count as f64);
+    }
 }
 
 fn histograms(api: &Api, page: &mut Page) {
@@ -261,6 +286,8 @@ fn histograms(api: &Api, page: &mut Page) {
     page.histogram("weir_join_seconds", help, &all(|c| &c.joins), (7, 24), MICROS);
     let help = "How far players were behind when they skipped.";
     page.histogram("weir_skip_lag_seconds", help, &all(|c| &c.skip_lag), (17, 24), MICROS);
+    let help = "What flushes waited for other work of the loop, to begin and in between.";
+    page.histogram("weir_flush_wait_seconds", help, &all(|c| &c.flush_waits), (7, 17), MICROS);
     let help = "Bytes of one write to one player.";
     page.histogram("weir_write_size_bytes", help, &all(|c| &c.write_bytes), (8, 22), 1.0);
 }
@@ -268,7 +295,6 @@ fn histograms(api: &Api, page: &mut Page) {
 /// The streams that have figures of their own.
 struct Streams {
     all: Vec<Arc<Listing>>,
-    labels: Vec<String>,
 }
 
 /// A family's name, kind and help, and a stream's value.
@@ -309,19 +335,19 @@ impl Streams {
         let help = "Streams beyond the bound, without figures of their own here.";
         page.one("weir_streams_unlisted", "gauge", help, unlisted as f64);
         all.truncate(limits::METRIC_STREAMS);
-        // Names have no letter that would have to be escaped.
-        let labels = |listing: &Arc<Listing>| {
-            format!("app=\"{}\",stream=\"{}\"", listing.name.app(), listing.name.name())
-        };
-        let labels = all.iter().map(labels).collect();
-        Self { all, labels }
+        Self { all }
     }
 
-    fn write(&self, family: &StreamFamily, page: &mut Page) {
+    fn write(&self, family: &StreamFamily, rows: std::ops::Range<usize>, page: &mut Page) {
         let (name, kind, help, of) = family;
-        page.family(name, kind, help);
-        for (listing, labels) in self.all.iter().zip(&self.labels) {
-            page.value(name, labels, of(listing));
+        if rows.start == 0 {
+            page.family(name, kind, help);
+        }
+        for listing in self.all.iter().skip(rows.start).take(rows.len()) {
+            let (app, stream) = (listing.name.app(), listing.name.name());
+            // Names have no letter that would have to be escaped.
+            let value = of(listing);
+            let _ = writeln!(page.0, "{name}{{app=\"{app}\",stream=\"{stream}\"}} {value}");
         }
     }
 }

@@ -5,9 +5,11 @@
 //! | [`about`] | what the process tells of itself, and who may ask |
 //! | `guard` | who may ask: addresses, token, host, origin |
 //! | `query` | parameters, and what is wrong with them |
-//! | `answer` | heads of answers; long lists, piece by piece |
+//! | `answer` | heads of answers; errors |
+//! | `given` | lookups as they were answered before |
 //! | `lookup` | one stream, from the loop's own directory: for those who ask most |
 //! | [`gather`] | a question to all loops, so much a turn, and their answers |
+//! | `list` | a page of what all loops have, piece by piece |
 //! | `streams`, `clients` | lists and single ones; kicking |
 //! | `server` | summary, config, and what SRS calls versions and summaries |
 //! | `events` | Server-Sent Events |
@@ -20,7 +22,9 @@ mod answer;
 mod clients;
 mod events;
 pub mod gather;
+mod given;
 mod guard;
+mod list;
 mod lookup;
 mod metrics;
 mod query;
@@ -43,6 +47,7 @@ pub use about::{About, ReadFrom};
 use crate::counters::ApiRefusal;
 use crate::hub::Hub;
 use answer::Wrong;
+use given::Given;
 use query::Asked;
 
 /// The API of one loop.
@@ -53,12 +58,17 @@ pub struct Api {
     scratch: RefCell<Vec<u8>>,
     /// For names that are looked up.
     name: RefCell<String>,
+    /// Answers to lookups.
+    given: Given,
     /// The share of their time that loops are busy, as it is written: asked for too often to be
     /// formatted each time.
-    load: Cell<[u8; 5]>,
+    load: Cell<Load>,
     /// Bytes in and out of the whole process, one a second.
     flow: RefCell<VecDeque<(Instant, u64, u64)>>,
 }
+
+/// A share, in digits.
+type Load = [u8; 5];
 
 /// One of the routes.
 type Run = fn(&Rc<Api>, Asked, Reply<'_>, &mut EventLoop) -> Answered;
@@ -87,14 +97,19 @@ const fn control(path: &'static str, run: Run) -> Route {
 }
 
 const PRETTY: &[&str] = &["pretty"];
-const LIST: &[&str] =
-    &["app", "name", "protocol", "address", "sort", "limit", "count", "cursor", "start", "pretty"];
+const LIST: &[&str] = &[
+    "app", "name", "search", "protocol", "address", "sort", "limit", "count", "cursor", "start",
+    "pretty",
+];
 
 /// SRS's paths end with a slash where ours need none; both are answered.
 const ROUTES: &[Route] = &[
     read("/api/v1/summary", PRETTY, server::summary),
     read("/api/v1/versions", PRETTY, server::versions),
     read("/api/v1/summaries", PRETTY, server::summaries),
+    read("/api/v1/vhosts", PRETTY, server::vhosts),
+    read("/api/v1/vhosts/", PRETTY, server::vhosts),
+    read("/api/v1/vhosts/{vhost}", PRETTY, server::vhost),
     read("/api/v1/config", PRETTY, server::config),
     read("/api/v1/streams", LIST, streams::list),
     read("/api/v1/streams/", LIST, streams::list),
@@ -111,6 +126,8 @@ const ROUTES: &[Route] = &[
 /// What this API is, for programs.
 const OPENAPI: &str = include_str!("openapi.json");
 const JSON: &str = "application/json";
+/// Seconds that traffic is remembered for: SRS tells that of half a minute.
+const FLOW: usize = 30;
 
 impl Api {
     /// For this loop.
@@ -120,6 +137,7 @@ impl Api {
             about,
             scratch: RefCell::default(),
             name: RefCell::default(),
+            given: Given::default(),
             load: Cell::new(*b"0.000"),
             flow: RefCell::default(),
         });
@@ -131,6 +149,12 @@ impl Api {
     /// Whether who asks may know what is here: for pages that show it.
     pub fn may_read(&self, request: &Request<'_>) -> bool {
         self.may(request, Access::Read).is_ok()
+    }
+
+    /// Words the failures of a server's requests that no route answers as all errors of the API are.
+    pub fn failure(&self, failure: &Failure, reply: Reply<'_>) -> Answered {
+        self.hub.counters.http_failed(failure.status.as_u16());
+        answer::failure(self, failure, reply)
     }
 
     /// Adds the routes to a server's.
@@ -226,17 +250,18 @@ impl Api {
         };
         let mut flow = self.flow.borrow_mut();
         flow.push_back((now, sum(|c| c.bytes_in.get()), sum(|c| c.bytes_out.get())));
-        // Two seconds: what is sent is told once a second, by loops that do so at different times.
-        while flow.len() > 4 {
+        while flow.len() > FLOW + 1 {
             flow.pop_front();
         }
     }
 
-    /// Bits a second in and out, over the last seconds.
-    fn flow(&self) -> (f64, f64) {
+    /// Bits a second in and out, over so many seconds. What is sent is told once a second, by loops
+    /// that do so at different times: less than three say little.
+    fn flow(&self, seconds: usize) -> (f64, f64) {
         let flow = self.flow.borrow();
+        let first = flow.len().saturating_sub(seconds + 1);
         let (Some((from, came, went)), Some((until, in_all, out_all))) =
-            (flow.front(), flow.back())
+            (flow.get(first), flow.back())
         else {
             return (0.0, 0.0);
         };
@@ -260,11 +285,6 @@ impl Api {
         if let Some(refusal) = refusal {
             self.hub.counters.refused(refusal);
         }
-        answer::fail(reply, wrong)
+        answer::fail(self, reply, wrong)
     }
-}
-
-/// Words the failures of a server's requests that no route answers as all errors of the API are.
-pub fn failure(failure: &Failure, reply: Reply<'_>) -> Answered {
-    answer::failure(failure, reply)
 }

@@ -15,6 +15,7 @@ pub(super) struct Asked {
     /// What the path names, as it was written.
     stream: String,
     client: String,
+    pub vhost: String,
     /// Where a reader of events wants to go on.
     pub last_event: Option<String>,
 }
@@ -36,6 +37,8 @@ pub(super) struct Page {
 pub(super) struct Filter {
     pub app: Option<String>,
     pub name: Option<String>,
+    /// A part of the stream's whole name, in small letters.
+    pub search: Option<String>,
     pub protocol: Option<String>,
     pub address: Option<std::net::IpAddr>,
 }
@@ -69,6 +72,7 @@ impl Asked {
         };
         asked.stream = request.rest("stream").to_owned();
         asked.client = request.rest("client").to_owned();
+        asked.vhost = request.rest("vhost").to_owned();
         let header = request.headers().get_str("Last-Event-ID");
         asked.last_event = asked.get("last_event_id").or(header).map(str::to_owned);
         Ok(asked)
@@ -130,6 +134,7 @@ impl Asked {
         Ok(Filter {
             app: own("app"),
             name: own("name"),
+            search: self.get("search").map(str::to_ascii_lowercase),
             protocol: own("protocol"),
             address: address.map(|address| address.to_canonical()),
         })
@@ -166,9 +171,16 @@ impl Filter {
         let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|w| w == value);
         is(&self.app, stream.app())
             && is(&self.name, stream.name())
+            && self.search.as_ref().is_none_or(|part| contains(stream.as_str(), part))
             && self.protocol.as_deref().is_none_or(|wanted| protocol == Some(wanted))
             && self.address.is_none_or(|a| peer.is_some_and(|p| p.ip().to_canonical() == a))
     }
+}
+
+/// Whether a text contains a part, which is in small letters; those of ASCII are not told apart.
+fn contains(text: &str, part: &str) -> bool {
+    let mut windows = text.as_bytes().windows(part.len().max(1));
+    part.is_empty() || windows.any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
 }
 
 impl Wrong {

@@ -7,8 +7,9 @@ use network::http::{Answered, Reply};
 use network::{EventLoop, Handle};
 
 use super::Api;
-use super::answer::envelope;
+use super::answer::{Wrong, envelope};
 use super::query::Asked;
+use super::streams::VHOST;
 use crate::directory::unix;
 use crate::json::Json;
 
@@ -28,7 +29,7 @@ pub(super) fn summary(
         json.flag("draining", api.hub.is_draining());
         json.number("connections", connections(api.hub.handles()));
         json.member_array("loops", |json| loops(json, api));
-        let (came, went) = api.flow();
+        let (came, went) = api.flow(3);
         json.float("gbit_in", came / 1e9);
         json.float("gbit_out", went / 1e9);
         json.number("bytes_in", api.sum(|c| c.bytes_in.get()));
@@ -132,4 +133,43 @@ pub(super) fn summaries(
             });
         });
     })
+}
+
+/// `GET /api/v1/vhosts`, as SRS has it: there is one.
+pub(super) fn vhosts(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut EventLoop) -> Answered {
+    api.object(reply, asked.is_pretty, |json| {
+        envelope(json, api);
+        json.member_array("vhosts", |json| json.item_object(|json| vhost_row(json, api)));
+    })
+}
+
+/// `GET /api/v1/vhosts/ID`, as SRS has it.
+pub(super) fn vhost(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut EventLoop) -> Answered {
+    if asked.vhost != VHOST {
+        let field = Some("vhost".to_owned());
+        return api.fail(reply, &Wrong { field, ..Wrong::not_found("there is no such host") });
+    }
+    api.object(reply, asked.is_pretty, |json| {
+        envelope(json, api);
+        json.member_object("vhost", |json| vhost_row(json, api));
+    })
+}
+
+fn vhost_row(json: &mut Json<'_>, api: &Api) {
+    let (came, went) = api.flow(super::FLOW);
+    json.text("id", VHOST);
+    json.text("name", VHOST);
+    json.flag("enabled", true);
+    json.number("clients", api.sum(|c| c.players.here()) + api.sum(|c| c.publishers.here()));
+    json.number("streams", api.sum(|c| c.streams.here()));
+    json.number("send_bytes", api.sum(|c| c.bytes_out.get()));
+    json.number("recv_bytes", api.sum(|c| c.bytes_in.get()));
+    json.member_object("kbps", |json| {
+        json.number("recv_30s", (came / 1000.0).round() as u64);
+        json.number("send_30s", (went / 1000.0).round() as u64);
+    });
+    json.member_object("hls", |json| {
+        json.flag("enabled", true);
+        json.float("fragment", api.hub.settings.hls.segment.as_secs_f64());
+    });
 }

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use media::codec::Info;
 use network::EventLoop;
-use network::http::{Answered, Reply, StatusCode};
+use network::http::{Answered, Reply};
 
-use super::answer::{List, Wrong, envelope};
+use super::Api;
+use super::answer::{Wrong, envelope};
 use super::gather::{Batch, Best, Key, Step};
+use super::list::{self, Kind, Wanted};
 use super::query::{Asked, Filter};
-use super::{Api, JSON};
 use crate::counters::Reason;
-use crate::directory::{codec_name, unix};
+use crate::directory::unix;
 use crate::health;
 use crate::hub::Hub;
 use crate::json::Json;
@@ -23,62 +24,24 @@ use crate::stream::Stream;
 /// What SRS calls the host of streams that are on none.
 pub(super) const VHOST: &str = "__defaultVhost__";
 
+const LIST: Kind<StreamName> = Kind {
+    member: "streams",
+    orders: &["name", "viewers", "health"],
+    cursor: |text| StreamName::parse(text).map_err(|error| error.to_string()),
+    rows: |wanted| match wanted.sort {
+        Some(sort) => ranked(wanted, sort),
+        None => rows(wanted),
+    },
+};
+
 /// `GET /api/v1/streams`
 pub(super) fn list(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
-    let parsed = asked.page(&["name", "viewers", "health"]).and_then(|page| {
-        let after = page.cursor.as_deref().map(StreamName::parse).transpose();
-        let after = after.map_err(|error| Wrong::field("cursor", error.to_string()))?;
-        Ok((asked.filter()?, after, page))
-    });
-    let (filter, after, page) = match parsed {
-        Ok(parsed) => parsed,
-        Err(wrong) => return api.fail(reply, &wrong),
-    };
-    if api.hub.gatherings.are_full() {
-        return api.fail(reply, &Wrong::busy());
-    }
-    let most = page.start + page.limit + 1;
-    let is_pretty = asked.is_pretty;
-    let (answered, held) = reply.hold();
-    let sort = page.sort;
-    let step = move || match sort {
-        Some(sort) => ranked(filter.clone(), sort, most, is_pretty),
-        None => rows(filter.clone(), after.clone(), most, is_pretty),
-    };
-    let api = Rc::clone(api);
-    let places = 0..api.hub.loop_count();
-    let hub = Rc::clone(&api.hub);
-    hub.gather(
-        el,
-        places,
-        step,
-        Box::new(move |_, el, batches| {
-            held.reply(el, |reply| {
-                let mut head = Vec::new();
-                let list = List::new(&api, "streams", &page, is_pretty, batches, &mut head);
-                send_list(&api, reply, head, list)
-            });
-        }),
-    );
-    answered
-}
-
-/// At once where it is short, piece by piece where it is long.
-pub(super) fn send_list(
-    api: &Api,
-    reply: Reply<'_>,
-    mut head: Vec<u8>,
-    mut list: List,
-) -> Answered {
-    if list.write(&mut head, limits::ANSWER_PIECE) {
-        api.stream(reply, JSON, head, list)
-    } else {
-        api.send(reply, StatusCode::OK, &head)
-    }
+    list::answer(&LIST, api, &asked, reply, el)
 }
 
 /// The streams that live on a loop, in the order of their names.
-fn rows(filter: Filter, after: Option<StreamName>, most: usize, is_pretty: bool) -> Step {
+fn rows(wanted: Wanted<StreamName>) -> Step {
+    let Wanted { filter, after, most, is_pretty, .. } = wanted;
     let mut names: Option<std::vec::IntoIter<StreamName>> = None;
     Box::new(move |hub: &Rc<Hub>, _, batch: &mut Batch| {
         let names = names.get_or_insert_with(|| {
@@ -86,7 +49,7 @@ fn rows(filter: Filter, after: Option<StreamName>, most: usize, is_pretty: bool)
             names.sort_unstable();
             names.into_iter()
         });
-        for _ in 0..limits::ROWS_PER_TURN {
+        for _ in 0..limits::ROWS_AT_ONCE {
             let Some(name) = names.next() else { return true };
             let Some(stream) = hub.find_stream(&name) else { continue };
             let stream = stream.borrow();
@@ -110,7 +73,8 @@ fn is_asked_for(stream: &Stream, filter: &Filter) -> bool {
 }
 
 /// The streams that live on a loop: those with the most viewers first, or those that are worst.
-fn ranked(filter: Filter, sort: &'static str, most: usize, is_pretty: bool) -> Step {
+fn ranked(wanted: Wanted<StreamName>, sort: &'static str) -> Step {
+    let Wanted { filter, most, is_pretty, .. } = wanted;
     let mut names: Option<std::vec::IntoIter<StreamName>> = None;
     let mut best = Best::new(most);
     let mut sorted: Option<std::vec::IntoIter<_>> = None;
@@ -118,7 +82,7 @@ fn ranked(filter: Filter, sort: &'static str, most: usize, is_pretty: bool) -> S
         let names = names.get_or_insert_with(|| hub.stream_names().into_iter());
         let now = Instant::now();
         if names.len() > 0 {
-            for name in names.by_ref().take(limits::ROWS_PER_TURN) {
+            for name in names.by_ref().take(limits::ROWS_AT_ONCE) {
                 let Some(stream) = hub.find_stream(&name) else { continue };
                 let stream = stream.borrow();
                 if is_asked_for(&stream, &filter) {
@@ -134,7 +98,7 @@ fn ranked(filter: Filter, sort: &'static str, most: usize, is_pretty: bool) -> S
             return false;
         }
         let sorted = sorted.get_or_insert_with(|| best.take().into_iter());
-        for (rank, name) in sorted.by_ref().take(limits::ROWS_PER_TURN) {
+        for (rank, name) in sorted.by_ref().take(limits::ROWS_AT_ONCE) {
             // It may have ended meanwhile.
             let Some(stream) = hub.find_stream(&name) else { continue };
             let stream = stream.borrow();
@@ -317,7 +281,7 @@ fn row(json: &mut Json<'_>, stream: &Stream) {
 
 fn tracks(json: &mut Json<'_>, stream: &Stream, pictures: f64) {
     let common = |json: &mut Json<'_>, codec: media::Codec, info: &Info| {
-        json.text("codec", codec_name(codec));
+        json.text("codec", codec.name());
         let string = Some(&info.codec_string).filter(|text| !text.is_empty());
         json.maybe_text("codec_string", string);
         json.maybe_text("profile", info.profile);

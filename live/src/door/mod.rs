@@ -3,7 +3,6 @@
 //! | file | what it knows |
 //! | --- | --- |
 //! | [`rtmp`] | connections of encoders and old players |
-//! | `rtmp_copy` | RTMP players that cannot be sent what all others share |
 //! | [`path`] | what a path asks for |
 //! | [`http`] | streams over HTTP |
 //! | [`websocket`] | streams over WebSocket |
@@ -13,7 +12,6 @@ pub mod hls;
 pub mod http;
 pub mod path;
 pub mod rtmp;
-mod rtmp_copy;
 pub mod websocket;
 
 use std::fmt;

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use media::Time;
 
+use crate::limits;
+
 /// One packet: a frame, a configuration or metadata, with its framing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Packet {
@@ -19,6 +21,19 @@ pub struct Packet {
     pub segment: u32,
     /// A player can begin with it.
     pub is_entry: bool,
+    /// Of an entry of a transport stream: the continuity counters before it.
+    pub counters: u16,
+}
+
+/// Where a segment begins, whether there is a packet of it or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begin {
+    /// Its number.
+    pub number: u32,
+    /// When it begins.
+    pub time: Time,
+    /// The generation it is of.
+    pub generation: u32,
 }
 
 /// The packets a log keeps, in order, one behind the other.
@@ -30,6 +45,8 @@ pub struct Index {
     entries: VecDeque<u64>,
     /// The first packet of each segment.
     segments: VecDeque<Packet>,
+    /// All segments from the first of these on, those without a packet included.
+    begins: VecDeque<Begin>,
 }
 
 impl Index {
@@ -43,6 +60,14 @@ impl Index {
         }
         self.packets.push_back(packet);
         self.head = head;
+    }
+
+    /// A segment begins.
+    pub fn begin(&mut self, begin: Begin) {
+        self.begins.push_back(begin);
+        if self.begins.len() > limits::BEGINS {
+            self.begins.pop_front();
+        }
     }
 
     /// Adds packets, of which the last ends at `head`.
@@ -64,6 +89,10 @@ impl Index {
         // A segment that has lost its beginning is none any more.
         while self.segments.front().is_some_and(|first| first.at < tail) {
             self.segments.pop_front();
+        }
+        let first = self.segments.front().map(|first| first.segment);
+        while self.begins.front().is_some_and(|begin| Some(begin.number) < first) {
+            self.begins.pop_front();
         }
     }
 
@@ -129,6 +158,11 @@ impl Index {
         &self.segments
     }
 
+    /// Where segments begin, from the first that has a packet on.
+    pub fn begins(&self) -> &VecDeque<Begin> {
+        &self.begins
+    }
+
     /// Where the last `count` segments begin.
     pub fn begin_of_segments(&self, count: usize) -> u64 {
         let place = self.segments.len().saturating_sub(count);
@@ -157,8 +191,15 @@ mod tests {
         let mut at = 0;
         for (i, len) in lens.iter().enumerate() {
             let time = Time::from_millis(i as i64 * 10);
-            let packet =
-                Packet { at, time, span: 0, epoch: 0, segment: i as u32 / 7, is_entry: i % 5 == 0 };
+            let packet = Packet {
+                at,
+                time,
+                span: 0,
+                epoch: 0,
+                segment: i as u32 / 7,
+                is_entry: i % 5 == 0,
+                counters: 0,
+            };
             at += len;
             index.push(packet, at);
         }

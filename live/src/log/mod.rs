@@ -23,14 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use media::Time;
 use network::MemoryFile;
 
 use crate::format::Configs;
-use index::Packet;
+use index::{Begin, Packet};
 
 /// What a log grew by, as the loops that read it are told: once per turn of the publisher's loop.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Growth {
     /// The packets, in order.
     pub packets: Vec<Packet>,
@@ -40,14 +39,14 @@ pub struct Growth {
     pub tail: u64,
     /// Configurations that some of these packets are the first of.
     pub configs: Vec<(u32, Arc<Configs>)>,
-    /// The longest segment of the stream so far, in microseconds.
-    pub longest_segment: i64,
-    /// The segment under way and when it begins: it may have no packet yet.
-    pub begun: Option<(u32, Time)>,
+    /// What lists say that no segment is longer than, in microseconds.
+    pub target: i64,
+    /// The segments that begin with these packets, or without one.
+    pub begins: Vec<Begin>,
 }
 
 /// A log as it stands, for a loop that begins to read it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Opened {
     /// Its bytes.
     pub file: MemoryFile,
@@ -68,8 +67,8 @@ pub struct About {
     pub is_live: bool,
     /// As [`Opened::run`].
     pub run: u64,
-    /// As [`Growth::longest_segment`].
-    pub longest_segment: i64,
+    /// As [`Growth::target`].
+    pub target: i64,
 }
 
 /// What one reading loop tells the writer, without either waiting for the other.

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use media::Time;
 use media::playlist::{Part, Segment};
 
-use super::index::{Index, Packet};
+use super::index::{Begin, Index, Packet};
 use crate::format::Configs;
 use crate::limits;
 
@@ -29,84 +28,83 @@ pub struct Segments {
 
 impl Segments {
     /// Those of the last `window` microseconds, three at least, and no more than `bytes` unless these three
-    /// are more. `under_way` is the segment that still grows and when it begins; without one the last is
-    /// complete.
+    /// are more. The last one still grows, unless the stream has ended.
+    ///
+    /// A segment of which the log has nothing is a gap: its track has stopped, and goes on later. None is
+    /// listed before the first packet there is.
     pub(super) fn of(
         index: &Index,
         configs: &VecDeque<(u32, Arc<Configs>)>,
-        under_way: Option<(u32, Time)>,
+        has_ended: bool,
         window: i64,
         bytes: u64,
     ) -> Self {
-        let firsts = index.segments();
+        let mut firsts = index.segments().iter().rev().peekable();
         let mut segments = Self { independent: true, ..Self::default() };
-        let (mut age, mut peak) = (0_i64, 0_u64);
-        let mut next: Option<&Packet> = None;
-        let mut listed_from = index.head();
-        for first in firsts.iter().rev() {
-            // A track without anything in a segment has none of that number.
-            let has_gap = next.is_some_and(|next| next.segment != first.segment.wrapping_add(1));
-            let is_enough = age >= window || index.head() - first.at > bytes;
-            if has_gap || is_enough && segments.complete.len() >= limits::SEGMENTS_LISTED {
+        let (mut age, mut peak, mut played) = (0_i64, 0_u64, 0_i64);
+        let mut next: Option<&Begin> = None;
+        // Where what is known to be complete ends, and where it begins.
+        let (mut end, mut listed) = (index.head(), None);
+        for begin in index.begins().iter().rev() {
+            let is_apart = next.is_some_and(|next| next.number != begin.number.wrapping_add(1));
+            let is_enough = age >= window || index.head() - end > bytes;
+            if is_apart || is_enough && segments.complete.len() >= limits::SEGMENTS_LISTED {
                 break;
             }
             // An encoder that changes its configuration all the time has more of them than are kept.
             let mut known = configs.iter().rev();
-            let Some((_, config)) = known.find(|(epoch, _)| *epoch == first.epoch) else { break };
-            let parts = parts(index, first);
-            let begins_generation = config.first.is_some_and(|(number, _)| number == first.segment);
+            let known = known.find(|(_, configs)| configs.generation == begin.generation);
+            let Some((_, config)) = known else { break };
+            let is_open = next.is_none() && !has_ended;
+            let first = firsts.next_if(|first| first.segment == begin.number);
+            if first.is_none() && firsts.peek().is_none() && !is_open {
+                break;
+            }
+            let parts = first.map(|first| parts(index, first)).unwrap_or_default();
+            let begins_generation = config.first.is_some_and(|(number, _)| number == begin.number);
+            let start = first.map_or(begin.time, |first| first.time);
+            let until = next.map(|next| next.time).or(index.newest());
             let segment = Segment {
-                number: first.segment.into(),
-                start: first.time.0,
-                duration: duration(index, first, next, &parts, under_way),
-                epoch: config.generation,
+                number: begin.number.into(),
+                start: start.0,
+                duration: match (first, is_open) {
+                    (None, true) => 0,
+                    // One of parts is as long as these are, whatever comes behind it: that stays the
+                    // same from when its last part is listed.
+                    _ if !parts.is_empty() => parts.iter().map(|part| part.duration).sum(),
+                    _ => until.map_or(0, |until| until.since(start)).max(1),
+                },
+                epoch: begin.generation,
                 // Where a log begins there is nothing that its first segment could differ from.
-                discontinuity: begins_generation && first.at > 0,
-                wall: config.wall.saturating_add(first.time.0),
+                discontinuity: begins_generation
+                    && first.map_or(firsts.peek().is_some(), |f| f.at > 0),
+                wall: config.wall.saturating_add(start.0),
+                is_gap: first.is_none() && !is_open,
                 parts,
             };
-            segments.independent &= first.is_entry;
+            segments.independent &= first.is_none_or(|first| first.is_entry);
             segments.discontinuities =
-                u64::from(config.generation).saturating_sub(segment.discontinuity.into());
-            let is_open = under_way.is_some_and(|(open, _)| open == first.segment);
-            if next.is_none() && is_open {
+                u64::from(begin.generation).saturating_sub(segment.discontinuity.into());
+            let from = first.map_or(end, |first| first.at);
+            if is_open {
                 segments.open = Some(segment);
-                listed_from = first.at;
             } else {
-                let end = next.map_or(index.head(), |next| next.at);
+                listed.get_or_insert(end);
                 age = age.saturating_add(segment.duration);
-                peak = peak.max(bits_a_second(end - first.at, segment.duration));
+                if !segment.is_gap {
+                    played = played.saturating_add(segment.duration);
+                    peak = peak.max(bits_a_second(end - from, segment.duration));
+                }
                 segments.complete.push_front(segment);
             }
-            next = Some(first);
+            (end, next) = (from, Some(begin));
         }
-        let whole = next.map_or(0, |first| listed_from - first.at);
-        segments.bitrate = (peak, bits_a_second(whole, age));
+        let whole = listed.map_or(0, |to| to - end);
+        segments.bitrate = (peak, bits_a_second(whole, played));
         let all = segments.complete.iter().chain(&segments.open);
         let parts = all.flat_map(|segment| &segment.parts).map(|part| part.duration);
         segments.longest_part = parts.max().unwrap_or(0);
-        if let (Some((number, begun)), None) = (under_way, &segments.open) {
-            segments.begin(number, begun, configs.back().map(|(_, configs)| &**configs));
-        }
         segments
-    }
-
-    /// The segment that has begun and has no part yet.
-    fn begin(&mut self, number: u32, begun: Time, configs: Option<&Configs>) {
-        let last = self.complete.back();
-        if last.is_some_and(|last| last.number + 1 != u64::from(number)) {
-            return;
-        }
-        let generation = configs.map_or(0, |configs| configs.generation);
-        self.open = Some(Segment {
-            number: number.into(),
-            start: begun.0,
-            duration: 0,
-            epoch: generation,
-            discontinuity: last.is_some_and(|last| last.epoch != generation),
-            wall: configs.map_or(0, |configs| configs.wall.saturating_add(begun.0)),
-            parts: Vec::new(),
-        });
     }
 
     /// Whether there is enough to begin with: players that know nothing of parts need a whole segment.
@@ -114,33 +112,6 @@ impl Segments {
     pub fn is_playable(&self) -> bool {
         !self.complete.is_empty()
     }
-
-    /// Seconds that no segment is longer than, once rounded; `longest` is what the stream's longest has
-    /// been so far.
-    #[must_use]
-    pub fn target_duration(&self, longest: i64) -> u32 {
-        let listed = self.complete.iter().map(|segment| segment.duration).max().unwrap_or(0);
-        // A little over is rounded down, as lists have it.
-        let seconds = listed.max(longest).saturating_add(500_000) / 1_000_000;
-        u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
-    }
-}
-
-/// How long a segment is. One of parts is as long as these are, whatever comes behind it: that stays the
-/// same from when its last part is listed. One without lasts until the next begins.
-fn duration(
-    index: &Index,
-    first: &Packet,
-    next: Option<&Packet>,
-    parts: &[Part],
-    under_way: Option<(u32, Time)>,
-) -> i64 {
-    if !parts.is_empty() {
-        return parts.iter().map(|part| part.duration).sum();
-    }
-    let begun = under_way.filter(|(open, _)| *open != first.segment).map(|(_, begun)| begun);
-    let until = next.map(|next| next.time).or(begun).or(index.newest());
-    until.map_or(0, |until| until.since(first.time)).max(1)
 }
 
 fn parts(index: &Index, first: &Packet) -> Vec<Part> {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::Time;
 use media::playlist::Run;
 use network::{EventLoop, MemoryFile, SourceId};
 use slab::Slab;
@@ -70,6 +69,8 @@ pub(crate) struct Flush {
     pub in_pass: Cell<bool>,
     /// And will be again.
     pub another: Cell<bool>,
+    /// Since when the pass waits for other work, and what writing had taken by then.
+    pub waits: Cell<(Instant, Duration)>,
 }
 
 #[derive(Default)]
@@ -80,8 +81,7 @@ struct Inner {
     waiting: VecDeque<(Instant, Wake)>,
     /// Since when nobody has played or waited.
     deserted: Option<Instant>,
-    longest_segment: i64,
-    begun: Option<(u32, Time)>,
+    target: i64,
 }
 
 /// A player's place among the others.
@@ -196,6 +196,7 @@ impl View {
                 due: Cell::new(None),
                 in_pass: Cell::new(false),
                 another: Cell::new(false),
+                waits: Cell::new((now, Duration::ZERO)),
             },
         }
     }
@@ -355,7 +356,8 @@ impl View {
     pub(crate) fn segment(&self, number: u32) -> Option<(u64, Option<u64>)> {
         let inner = self.inner.borrow();
         let (first, next) = inner.index.segment(number)?;
-        let is_over = self.has_ended() || inner.begun.is_some_and(|(begun, _)| begun != number);
+        let begun = inner.index.begins().back();
+        let is_over = self.has_ended() || begun.is_some_and(|begun| begun.number != number);
         let end = next.map(|next| next.at).or(is_over.then_some(inner.index.head()));
         Some((first.at, end))
     }
@@ -372,14 +374,13 @@ impl View {
     /// The segments of the last `window` microseconds, as lists have them.
     pub(crate) fn segments(&self, window: i64) -> Segments {
         let inner = self.inner.borrow();
-        let Inner { index, configs, begun, .. } = &*inner;
-        let under_way = begun.filter(|_| !self.has_ended());
-        Segments::of(index, configs, under_way, window, self.listed_bytes)
+        let Inner { index, configs, .. } = &*inner;
+        Segments::of(index, configs, self.has_ended(), window, self.listed_bytes)
     }
 
-    /// The longest segment of the stream so far, in microseconds.
-    pub(crate) fn longest_segment(&self) -> i64 {
-        self.inner.borrow().longest_segment
+    /// Seconds that no segment is longer than, once rounded.
+    pub(crate) fn target_duration(&self) -> u32 {
+        u32::try_from(self.inner.borrow().target / 1_000_000).unwrap_or(0).max(1)
     }
 
     /// Has `watch` called whenever the log has grown, and when the stream ends.
@@ -406,6 +407,7 @@ impl View {
     /// The log has grown.
     pub(crate) fn grow(&self, growth: &Growth) {
         let mut inner = self.inner.borrow_mut();
+        growth.begins.iter().for_each(|begin| inner.index.begin(*begin));
         inner.index.extend(&growth.packets, growth.head);
         inner.index.forget_before(growth.tail);
         inner.configs.extend(growth.configs.iter().cloned());
@@ -413,8 +415,7 @@ impl View {
             inner.configs.pop_front();
         }
         self.version.set(self.version.get() + 1);
-        inner.longest_segment = growth.longest_segment.max(inner.longest_segment);
-        inner.begun = growth.begun;
+        inner.target = growth.target;
         let before = self.head.replace(growth.head);
         self.tail.set(growth.tail);
         let by_time = inner.index.begin_of_last(self.skip_span);

@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use media::container::flv::packetizer::TooLong;
-use media::{Frame, Time};
+use media::{Frame, FrameKind};
 use network::MemoryFile;
 
-use super::index::{Index, Packet};
+use super::index::{Begin, Index, Packet};
 use super::{About, Growth, Hold, Opened};
 use crate::format::{Configs, Format};
 use crate::limits;
@@ -58,8 +58,9 @@ pub struct Writer {
     released: u64,
     entry_from: u64,
     readers: Vec<Reader>,
-    /// The segment that readers know to be under way.
-    told_begun: Option<(u32, Time)>,
+    fresh_begins: Vec<Begin>,
+    /// The segment under way.
+    segment: Option<u32>,
 }
 
 impl Writer {
@@ -82,7 +83,8 @@ impl Writer {
             released: 0,
             entry_from: 0,
             readers: Vec::new(),
-            told_begun: None,
+            fresh_begins: Vec::new(),
+            segment: None,
         })
     }
 
@@ -98,6 +100,14 @@ impl Writer {
             if self.configs.len() > limits::CONFIGS {
                 self.configs.pop_front();
             }
+        }
+        if self.format.is_segmented()
+            && matches!(frame.kind, FrameKind::Key | FrameKind::Delta | FrameKind::Disposable)
+            && self.segment != Some(placed.segment)
+        {
+            let (number, generation) = (placed.segment, configs.generation);
+            self.segment = Some(number);
+            self.fresh_begins.push(Begin { number, time: frame.dts, generation });
         }
         let base = self.index.head();
         let mut sink = Sink { base, bytes: &mut self.buffer, packets: &mut self.fresh };
@@ -131,9 +141,8 @@ impl Writer {
     ///
     /// # Errors
     /// There is no memory left; what was appended is lost.
-    pub fn commit(&mut self, longest_segment: i64) -> io::Result<Option<Growth>> {
-        let begun = self.packer.begun();
-        if self.fresh.is_empty() && begun == self.told_begun {
+    pub fn commit(&mut self, target: i64) -> io::Result<Option<Growth>> {
+        if self.fresh.is_empty() && self.fresh_begins.is_empty() {
             return Ok(None);
         }
         let packets = std::mem::take(&mut self.fresh);
@@ -143,16 +152,17 @@ impl Writer {
         // One key picture in a thousand frames does not keep its room for ever.
         self.buffer.shrink_to(limits::RELEASE as usize);
         written?;
+        let begins = std::mem::take(&mut self.fresh_begins);
+        begins.iter().for_each(|begin| self.index.begin(*begin));
         self.index.extend(&packets, head);
-        self.told_begun = begun;
         self.trim();
         Ok(Some(Growth {
             packets,
             head,
             tail: self.tail,
             configs: std::mem::take(&mut self.fresh_configs),
-            longest_segment,
-            begun,
+            target,
+            begins,
         }))
     }
 
@@ -195,11 +205,16 @@ impl Writer {
 
     /// The log as it stands, for a loop that begins to read. What was appended has to be committed.
     pub fn open(&mut self, reader: Reader, about: About) -> Opened {
-        let About { is_live, run, longest_segment } = about;
         self.readers.retain(|other| other.place != reader.place);
         reader.hold.set_needed(self.tail);
         reader.hold.set_left(self.tail);
         self.readers.push(reader);
+        self.stand(about)
+    }
+
+    /// The log as it stands, for who reads it when nothing comes any more.
+    pub fn stand(&self, about: About) -> Opened {
+        let About { is_live, run, target } = about;
         Opened {
             file: self.file.clone(),
             kept: Growth {
@@ -207,8 +222,8 @@ impl Writer {
                 head: self.index.head(),
                 tail: self.tail,
                 configs: self.configs.iter().cloned().collect(),
-                longest_segment,
-                begun: self.told_begun,
+                target,
+                begins: self.index.begins().iter().copied().collect(),
             },
             entry_from: self.entry_from,
             is_live,
@@ -262,7 +277,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::pack::append_frame;
-    use media::{Codec, FrameKind, Track};
+    use media::{Codec, Time, Track};
 
     /// What FLV puts around an AVC picture.
     const HEADERS: u64 = 20;

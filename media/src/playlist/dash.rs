@@ -96,12 +96,24 @@ pub struct Period<'a> {
 /// The segments of a rendition.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
-    /// Those that are complete, oldest first.
+    /// Those that are complete, oldest first. Players count them by their entries, so that none can be
+    /// left out between two: those before a gap are not listed any more when there is one behind it.
     pub segments: &'a VecDeque<Segment>,
     /// The one in progress.
     pub open: Option<&'a Segment>,
     /// Ticks a second of the times in its files.
     pub timescale: u32,
+}
+
+impl<'a> Listed<'a> {
+    /// The newest ones without a gap.
+    fn whole(&self) -> impl DoubleEndedIterator<Item = &'a Segment> + use<'a> {
+        let gap = |segment: &Segment| segment.is_gap;
+        let end =
+            self.segments.iter().rposition(|segment| !gap(segment)).map_or(0, |last| last + 1);
+        let before = self.segments.range(..end).rposition(gap);
+        self.segments.range(before.map_or(0, |gap| gap + 1)..end)
+    }
 }
 
 /// How players learn what time it is. Not in the manifest itself: its text is shared and may be old.
@@ -190,7 +202,7 @@ impl Manifest<'_> {
     fn end(&self) -> i64 {
         let Some(period) = self.periods.last() else { return 0 };
         let lists = [self.video, self.audio];
-        let ends = lists.iter().flatten().filter_map(|listed| listed.segments.back());
+        let ends = lists.iter().flatten().filter_map(|listed| listed.whole().next_back());
         let end = ends.map(|last| last.start.saturating_add(last.duration)).max();
         let length = end.unwrap_or(period.start).saturating_sub(period.start).max(0);
         self.begins(period).saturating_add(length)
@@ -309,13 +321,20 @@ impl Manifest<'_> {
         let scale = listed.timescale;
         let mut timeline = Timeline::default();
         let mut longest = 0;
-        for segment in listed.segments.iter().filter(|s| numbers.contains(&s.number)) {
+        for segment in listed.whole().filter(|s| numbers.contains(&s.number)) {
             longest = longest.max(segment.duration);
             let end = segment.start.saturating_add(segment.duration);
             timeline.add(ticks(segment.start, scale), ticks(end, scale), out);
         }
         let low_latency = self.part_target.is_some() && !self.ended;
+        let is_next = |open: &&Segment| {
+            listed
+                .segments
+                .back()
+                .is_some_and(|last| !last.is_gap && last.number + 1 == open.number)
+        };
         let open = listed.open.filter(|open| low_latency && !open.parts.is_empty());
+        let open = open.filter(is_next);
         if let Some(open) = open.filter(|open| numbers.contains(&open.number)) {
             let length = longest.max(open.duration).saturating_add(OPEN_MARGIN);
             let end = open.start.saturating_add(length);
@@ -333,7 +352,7 @@ fn first_of<'a>(
     numbers: &Range<u64>,
 ) -> Option<(Listed<'a>, Track<'a>, &'a Segment)> {
     let listed = listed?;
-    let first = listed.segments.iter().find(|segment| numbers.contains(&segment.number))?;
+    let first = listed.whole().find(|segment| numbers.contains(&segment.number))?;
     Some((listed, track?, first))
 }
 

@@ -8,7 +8,7 @@ const WALL: i64 = 1_767_225_600_000_000;
 fn segment(number: u64, start: i64, duration: i64, epoch: u32) -> Segment {
     let parts = vec![Part { duration, is_independent: true }];
     let wall = WALL + start;
-    Segment { number, start, duration, epoch, discontinuity: false, wall, parts }
+    Segment { number, start, duration, epoch, discontinuity: false, is_gap: false, wall, parts }
 }
 
 struct Stream {

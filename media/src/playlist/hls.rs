@@ -88,11 +88,9 @@ impl Media<'_> {
             out.push('\n');
         }
         // The tags of what is skipped are skipped with it: the player has them.
-        let mut epoch = skipped
-            .checked_sub(1)
-            .and_then(|last| self.segments.get(last))
-            .map(|segment| segment.epoch);
-        let mut dated = skipped > 0;
+        let before = skipped.checked_sub(1).and_then(|last| self.segments.get(last));
+        let mut epoch = before.map(|segment| segment.epoch);
+        let mut dated = before.is_some_and(|segment| !segment.is_gap);
         let (mut end, target) = (0_i64, i64::from(self.target_duration) * 1_000_000);
         for (index, segment) in self.segments.iter().enumerate() {
             end = end.saturating_add(segment.duration);
@@ -100,6 +98,9 @@ impl Media<'_> {
                 continue;
             }
             self.begin(segment, &mut epoch, &mut dated, out);
+            if segment.is_gap {
+                out.push_str("#EXT-X-GAP\n");
+            }
             if self.part_target.is_some() && total.saturating_sub(end) < target * PARTS_FOR {
                 self.parts(segment, out);
             }
@@ -165,10 +166,14 @@ impl Media<'_> {
 
     fn head(&self, skips: bool, out: &mut String) {
         // The least that knows the tags used, since old players refuse higher ones: 9 for EXT-X-SKIP,
-        // 6 for EXT-X-MAP, 3 for durations with decimals.
+        // 8 for EXT-X-GAP, 6 for EXT-X-MAP, 3 for durations with decimals.
         out.push_str("#EXTM3U\n#EXT-X-VERSION:");
-        let version = if self.rendition.has_init() { "6" } else { "3" };
-        out.push_str(if skips { "9" } else { version });
+        out.push_str(match self.rendition.has_init() {
+            _ if skips => "9",
+            _ if self.segments.iter().any(|segment| segment.is_gap) => "8",
+            true => "6",
+            false => "3",
+        });
         out.push_str("\n#EXT-X-TARGETDURATION:");
         decimal(self.target_duration.into(), out);
         if !self.ended {
@@ -220,8 +225,9 @@ impl Media<'_> {
             out.push_str("#EXT-X-PROGRAM-DATE-TIME:");
             date_time(segment.wall, out);
             out.push('\n');
-            *dated = true;
         }
+        // Segments do not follow each other closely around a gap.
+        *dated = !segment.is_gap;
     }
 
     fn parts(&self, segment: &Segment, out: &mut String) {

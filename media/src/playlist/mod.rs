@@ -46,6 +46,8 @@ pub struct Segment {
     pub duration: i64,
     /// Which configuration it needs.
     pub epoch: u32,
+    /// Whether there is nothing of it: its track has stopped for longer than a segment.
+    pub is_gap: bool,
     /// Whether its times don't follow those of the segment before it, or its configuration differs.
     pub discontinuity: bool,
     /// When it began, in microseconds since 1970.

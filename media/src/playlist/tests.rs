@@ -46,6 +46,12 @@ impl Stream {
         }
     }
 
+    /// Nothing comes for a segment.
+    fn gap(&mut self, window: usize) {
+        (self.open.is_gap, self.open.duration) = (true, 2_000_000);
+        self.close(window, false);
+    }
+
     fn media(&self, low_latency: bool, skip: bool) -> Media<'_> {
         Media {
             rendition: if low_latency { Rendition::Video } else { Rendition::Ts },
@@ -65,12 +71,12 @@ impl Stream {
     }
 }
 
-/// Some segments' parts, and whether a segment begins anew.
+/// Some segments' parts, none where there is a gap, and whether a segment begins anew.
 fn script() -> impl Strategy<Value = Vec<(Vec<i64>, bool)>> {
     let parts = (prop::collection::vec(170_000..=200_000_i64, 0..10), 20_000..=200_000_i64);
-    let parts = parts.prop_map(|(mut parts, last)| {
+    let parts = (parts, prop::bool::weighted(0.1)).prop_map(|((mut parts, last), is_gap)| {
         parts.push(last);
-        parts
+        if is_gap { Vec::new() } else { parts }
     });
     prop::collection::vec((parts, prop::bool::weighted(0.15)), 1..30)
 }
@@ -82,6 +88,10 @@ fn told(script: &[(Vec<i64>, bool)], window: usize, low_latency: bool) -> Vec<[S
         told.push([false, true].map(|skip| stream.media(low_latency, skip).text()));
     };
     for (parts, discontinuity) in script {
+        if parts.is_empty() {
+            stream.gap(window);
+            tell(&stream);
+        }
         for (index, part) in parts.iter().enumerate() {
             stream.part(*part);
             // The end of a segment is known when the picture after it is there, which ends its last part.
@@ -136,6 +146,28 @@ video-z-1.m4s
 ";
     assert_eq!(media.text(), expected);
     assert_eq!(media.last(), Some(Last { number: 2, part: Some(1) }));
+}
+
+#[test]
+fn a_track_that_stops_for_a_while() {
+    let mut stream = Stream::new();
+    stream.part(200_000);
+    stream.close(8, false);
+    stream.gap(8);
+    stream.part(200_000);
+    let text = stream.media(true, false).text();
+    let expected = "\
+#EXTINF:0.200000,
+video-z-0.m4s
+#EXT-X-GAP
+#EXTINF:2.000000,
+video-z-1.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:02.200Z
+#EXT-X-PART:DURATION=0.200000,URI=\"video-z-2.0.m4s\",INDEPENDENT=YES
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-z-2.1.m4s\"
+";
+    assert!(text.contains("#EXT-X-VERSION:8\n"), "{text}");
+    assert!(text.ends_with(expected), "{text}");
 }
 
 #[test]
@@ -373,7 +405,7 @@ fn swap_last(text: &str, line: &str, from: &str, to: &str) -> Option<String> {
     Some(format!("{before}{}", swap(after, from, to)?))
 }
 
-const MUTATIONS: [Mutation; 20] = [
+const MUTATIONS: [Mutation; 21] = [
     ("shorter target", |t| swap(t, "DURATION:2", "DURATION:1"), Rule::TargetDuration),
     ("other target", |t| swap(t, "DURATION:2", "DURATION:3"), Rule::TargetDuration),
     (
@@ -410,6 +442,7 @@ const MUTATIONS: [Mutation; 20] = [
     ("blocking", |t| swap(t, "CAN-BLOCK-RELOAD=YES,", ""), Rule::ServerControl),
     ("date", |t| swap(t, "DATE-TIME:2026", "DATE-TIME:2027"), Rule::Date),
     ("version", |t| swap(t, "VERSION:6", "VERSION:3"), Rule::Version),
+    ("gap", |t| swap(t, "#EXT-X-PART:", "#EXT-X-GAP\n#EXT-X-PART:"), Rule::PartSum),
     ("garbage", |t| swap(t, "#EXTINF:2", "#EXTINF:two"), Rule::Syntax),
 ];
 

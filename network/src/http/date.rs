@@ -21,6 +21,11 @@ impl DateCache {
         }
     }
 
+    /// Which second since 1970 it is.
+    pub fn second(&self) -> u64 {
+        self.second
+    }
+
     /// The text, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text

@@ -35,7 +35,7 @@ pub use client::{
 pub use date::http_date;
 pub use head::{HeadScan, HeaderSpace, Headers, Parsed, RequestHead, ResponseHead, Version};
 pub use method::{Method, MethodSet};
-pub use reply::{Answered, Body, BodyWriter, Held, Reply};
+pub use reply::{Answered, Body, BodyWriter, Composed, Held, Reply};
 pub use router::{Lookup, Params, RouteError, Router};
 pub use server::{Failure, Request, Server, ServerBuilder};
 pub use status::{HttpError, StatusCode};

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::body::BodyFraming;
+use super::date::DateCache;
 use super::server::Server;
 use super::status::StatusCode;
 use super::write::{
@@ -14,6 +15,7 @@ use super::write::{
     write_response,
 };
 use crate::event_loop::{EventLoop, SourceId};
+use crate::limits;
 use crate::tcp::{Connection, FileRange, Handler};
 
 /// The right to answer one request. Each way of answering uses it up and gives an [`Answered`], so a
@@ -77,7 +79,57 @@ impl Body<'_> {
     }
 }
 
+/// A whole answer, composed once for many requests: what is left to do for each is a system call.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    to: ReplyTo,
+    second: u64,
+    keep_alive: bool,
+    bytes: Bytes,
+}
+
 impl Reply<'_> {
+    /// Composes the answer to this request, and to all others to which it fits.
+    ///
+    /// # Errors
+    /// A header is refused.
+    pub fn compose(
+        &self,
+        status: StatusCode,
+        headers: impl FnOnce(&mut ResponseWriter<'_>) -> Result<(), WriteError>,
+        body: &[u8],
+    ) -> Result<Composed, WriteError> {
+        let mut out = Vec::with_capacity(limits::HTTP_COMPOSED_HEAD + body.len());
+        let mut head = ResponseWriter::begin(&mut out, self.to, status);
+        let second = self.server.with_date(|date| {
+            head.date(date);
+            date.second()
+        });
+        headers(&mut head)?;
+        let written = head.finish(BodyFraming::Length(body.len() as u64))?;
+        if written.framing != BodyFraming::None {
+            out.extend_from_slice(body);
+        }
+        let keep_alive = written.keep_alive;
+        Ok(Composed { to: self.to, second, keep_alive, bytes: out.into() })
+    }
+
+    /// Whether an answer is as one composed for this request now would be.
+    pub fn fits(&self, answer: &Composed) -> bool {
+        answer.to == self.to && self.server.with_date(DateCache::second) == answer.second
+    }
+
+    /// Answers with what was composed for a request like this one. Who waited for it is sent it at once
+    /// where the socket takes it, from the bytes that all share.
+    pub fn send_composed(self, answer: &Composed) -> Answered {
+        match self.held {
+            Some(_) => self.conn.send_now(&answer.bytes),
+            // Behind what its connection is answered before, in one write.
+            None => self.conn.send_shared(answer.bytes.clone()),
+        }
+        self.outcome(Outcome::Sent { keep_alive: answer.keep_alive })
+    }
+
     /// The connection the answer goes to, to look at.
     pub fn connection(&self) -> &Connection {
         self.conn
@@ -267,7 +319,8 @@ impl Held {
         if self.wait.get() != Wait::Waiting {
             return false;
         }
-        let Some(conn) = el.connection(self.conn) else { return false };
+        self.server.tick(el.now());
+        let Some(conn) = el.connection_without_queue(self.conn) else { return false };
         let Answered(_) = answer(Reply {
             conn,
             server: &self.server,

@@ -267,7 +267,7 @@ impl Server {
     }
 
     /// Keeps the date right to the second without asking for the time at each answer.
-    fn tick(&self, now: Instant) {
+    pub(super) fn tick(&self, now: Instant) {
         if self.date_until.get().is_some_and(|until| now < until) {
             return;
         }

@@ -1,13 +1,15 @@
 //! Answers that players and the caches before them understand.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use media::playlist::reload::BadReload;
 use network::http::{
-    Answered, Body, Method, Reply, Request, ResponseWriter, StatusCode, WriteError,
+    Answered, Body, Composed, Method, Reply, Request, ResponseWriter, StatusCode, WriteError,
 };
 
 use super::slice::Slice;
@@ -30,6 +32,8 @@ pub(super) struct List {
     body: Bytes,
     is_gzip: bool,
     tag: String,
+    /// The answer as it was last given, and for how many seconds caches may keep it.
+    composed: RefCell<Option<(u32, Composed)>>,
 }
 
 impl List {
@@ -44,7 +48,7 @@ impl List {
             true => compressed(text),
             false => Bytes::copy_from_slice(text.as_bytes()),
         };
-        Self { body, is_gzip: gzip, tag }
+        Self { body, is_gzip: gzip, tag, composed: RefCell::default() }
     }
 }
 
@@ -113,8 +117,8 @@ pub(super) fn takes_gzip(request: &Request<'_>) -> bool {
 }
 
 /// The list that the client says it has.
-pub(super) fn known(request: &Request<'_>) -> Option<String> {
-    request.headers().get_str("If-None-Match").map(str::to_owned)
+pub(super) fn known(request: &Request<'_>) -> Option<Rc<str>> {
+    request.headers().get_str("If-None-Match").map(Rc::from)
 }
 
 /// An answer that is known, before it is given.
@@ -128,7 +132,7 @@ pub(super) enum Ready {
         /// Seconds that caches may keep it.
         fresh_for: u32,
         /// The list its asker has already.
-        known: Option<String>,
+        known: Option<Rc<str>>,
     },
     /// A segment or a part.
     Slice {
@@ -164,6 +168,11 @@ impl Ready {
     /// The file is not there.
     pub(super) fn gone(why: &str) -> Self {
         Self::Failed(StatusCode::NOT_FOUND, Some(Reason::NotListed), why.to_owned())
+    }
+
+    /// A list was asked for in a way that makes no sense.
+    pub(super) fn bad_reload(error: BadReload) -> Self {
+        Self::Failed(StatusCode::BAD_REQUEST, None, error.to_string())
     }
 
     /// What was waited for did not come.
@@ -213,25 +222,29 @@ fn send_list(
     fresh_for: u32,
     known: Option<&str>,
 ) -> Answered {
-    let is_known = known.is_some_and(|known| names(known, &list.tag));
-    let (status, body) = match is_known {
-        true => (StatusCode::NOT_MODIFIED, Body::Empty),
-        false => (StatusCode::OK, Body::Shared(list.body.clone())),
+    let headers = |head: &mut ResponseWriter<'_>| {
+        cors(hub, head)?;
+        head.header("Content-Type", kind)?;
+        if list.is_gzip {
+            head.header("Content-Encoding", "gzip")?;
+        }
+        head.header("Vary", "Accept-Encoding")?;
+        head.header("ETag", &list.tag)?;
+        head.header("Cache-Control", format!("public, max-age={fresh_for}")).map(drop)
     };
-    reply.respond(
-        status,
-        |head| {
-            cors(hub, head)?;
-            head.header("Content-Type", kind)?;
-            if list.is_gzip {
-                head.header("Content-Encoding", "gzip")?;
-            }
-            head.header("Vary", "Accept-Encoding")?;
-            head.header("ETag", &list.tag)?;
-            head.header("Cache-Control", format!("public, max-age={fresh_for}")).map(drop)
-        },
-        body,
-    )
+    if known.is_some_and(|known| names(known, &list.tag)) {
+        return reply.respond(StatusCode::NOT_MODIFIED, headers, Body::Empty);
+    }
+    let mut kept = list.composed.borrow_mut();
+    let fits = |(seconds, answer): &(u32, Composed)| *seconds == fresh_for && reply.fits(answer);
+    if !kept.as_ref().is_some_and(fits) {
+        *kept = reply.compose(StatusCode::OK, headers, &list.body).ok().map(|of| (fresh_for, of));
+    }
+    match &*kept {
+        Some((_, answer)) => reply.send_composed(answer),
+        // Which says what is wrong.
+        None => reply.respond(StatusCode::OK, headers, Body::Shared(list.body.clone())),
+    }
 }
 
 /// Whether a header's list of tags has this one. What caches made weak is as good here.

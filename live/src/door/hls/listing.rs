@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use media::playlist::{Media, Rendition, Report, Run, State};
+use media::playlist::{Answer, Media, Reload, Rendition, Report, Run, State};
 use network::EventLoop;
 use network::http::Held;
 
@@ -41,7 +41,7 @@ pub(super) struct Ask {
     pub gzip: bool,
     pub range: Option<Range>,
     /// The list its asker has already.
-    pub known: Option<String>,
+    pub known: Option<Rc<str>>,
     /// What it calls this server.
     pub host: Option<String>,
     /// Which life of the stream it is of; lists are of whichever there is.
@@ -78,6 +78,20 @@ type Made = (Stand, State, Vec<Report>);
 struct Lists {
     /// By whether older segments are left out, and whether it is compressed.
     by: [Option<Rc<List>>; 4],
+}
+
+/// What is the same for all who are answered at a time, found once.
+#[derive(Default)]
+struct Round {
+    state: Option<Option<State>>,
+    lists: Lists,
+}
+
+impl Ask {
+    /// Which of [`Lists`] it wants.
+    fn place(&self) -> usize {
+        usize::from(self.skip) * 2 + usize::from(self.gzip)
+    }
 }
 
 impl Listing {
@@ -150,7 +164,7 @@ impl Listing {
             rendition: self.rendition,
             run: self.view.run(),
             prefix: "",
-            target_duration: self.target_duration(segments),
+            target_duration: self.view.target_duration(),
             part_target: self.is_low_latency(hls).then_some(part),
             part_hold_back: part.saturating_mul(limits::PARTS_HELD_BACK),
             segments: &segments.complete,
@@ -161,10 +175,6 @@ impl Listing {
             reports,
             skip: false,
         }
-    }
-
-    fn target_duration(&self, segments: &Segments) -> u32 {
-        segments.target_duration(self.view.longest_segment())
     }
 
     /// How far the other rendition is.
@@ -192,9 +202,8 @@ impl Listing {
         if lists.as_ref().is_none_or(|(of, _)| *of != made) {
             *lists = Some((made, Lists::default()));
         }
-        let place = usize::from(ask.skip) * 2 + usize::from(ask.gzip);
         let make = || Rc::new(List::new(&media.text(), ask.gzip));
-        match lists.as_mut().and_then(|(_, lists)| lists.by.get_mut(place)) {
+        match lists.as_mut().and_then(|(_, lists)| lists.by.get_mut(ask.place())) {
             Some(list) => Rc::clone(list.get_or_insert_with(make)),
             None => make(),
         }
@@ -202,11 +211,18 @@ impl Listing {
 
     /// The answer, if it can be given now.
     pub(super) fn resolve(&self, hls: &Hls, ask: &Ask) -> Option<Ready> {
-        let list = || {
+        self.resolve_in(hls, ask, &mut Round::default())
+    }
+
+    fn resolve_in(&self, hls: &Hls, ask: &Ask, round: &mut Round) -> Option<Ready> {
+        let state = |round: &mut Round| *round.state.get_or_insert_with(|| self.state(hls));
+        let list = |round: &mut Round| {
+            let made = round.lists.by.get_mut(ask.place())?;
+            let list = Rc::clone(made.get_or_insert_with(|| self.list(hls, ask)));
             let low = self.is_low_latency(hls);
-            let target = self.target_duration(&self.segments(hls));
-            Ready::List {
-                list: self.list(hls, ask),
+            let target = self.view.target_duration();
+            Some(Ready::List {
+                list,
                 kind: answer::HLS,
                 known: ask.known.clone(),
                 // A list that was waited for is the same for all who ask for it; any other is old soon.
@@ -216,15 +232,22 @@ impl Listing {
                     _ if low => 1,
                     _ => (target / 2).max(1),
                 },
-            }
+            })
         };
         // Until its log is there nobody knows which life it is.
         if ask.run.is_some_and(|run| self.view.file().is_some() && run != self.view.run()) {
             return Some(Ready::gone("it is of another life of the stream"));
         }
         match ask.need {
-            Need::List => self.has_enough(hls).then(list),
-            Need::Grown(msn, part) => self.state(hls)?.has(msn, part).then(list),
+            Need::List => self.has_enough(hls).then(|| list(round)).flatten(),
+            // On a loop that has the log only now it turns out here what makes no sense.
+            Need::Grown(msn, part) => {
+                match state(round)?.answer(&Reload { msn: Some(msn), part, skip: ask.skip }) {
+                    Answer::Now => list(round),
+                    Answer::Wait { .. } => None,
+                    Answer::Bad(error) => Some(Ready::bad_reload(error)),
+                }
+            }
             Need::Manifest => hls.manifest_now(&self.view.name, ask),
             Need::Segment(number) => self.segment(hls, number, ask),
             Need::Part(number, part) => self.part(hls, number, part, ask),
@@ -278,7 +301,7 @@ impl Listing {
     pub(super) fn wait(&self, hls: &Hls, ask: Ask, held: Held, now: Instant) {
         let wait = match ask.need {
             Need::Grown(..) | Need::Part(..) => {
-                Duration::from_secs(self.target_duration(&self.segments(hls)).into()) * 3
+                Duration::from_secs(self.view.target_duration().into()) * 3
             }
             _ => hls.hub.settings.play.wait_for_publisher.max(Duration::from_millis(100)),
         };
@@ -313,9 +336,9 @@ impl Listing {
     fn answer(&self, hls: &Hls, el: &mut EventLoop, is_time: bool) {
         let now = el.now();
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        let mut kept = VecDeque::new();
+        let (mut kept, mut round) = (VecDeque::new(), Round::default());
         for mut waiting in waiting {
-            let ready = self.resolve(hls, &waiting.ask).or_else(|| {
+            let ready = self.resolve_in(hls, &waiting.ask, &mut round).or_else(|| {
                 (is_time && waiting.until <= now)
                     .then(|| self.late(hls, &mut waiting, now))
                     .flatten()

@@ -20,8 +20,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use media::playlist::reload::BadReload;
-use media::playlist::{Answer, File, Master, Reload, Rendition, Track};
+use media::playlist::{File, Master, Reload, Rendition, Track};
 use network::EventLoop;
 use network::http::{Answered, Reply, Request, StatusCode};
 
@@ -93,7 +92,9 @@ impl Hls {
             listing.view().touch();
             return Rc::clone(listing);
         }
-        let view = self.hub.view(el, name, Format::bare(container(rendition)));
+        let format = Format::bare(container(rendition));
+        let ended = self.hub.find_ended(name, format);
+        let view = ended.unwrap_or_else(|| self.hub.view(el, name, format));
         view.touch();
         let listing = Listing::new(rendition, &view);
         self.listings.borrow_mut().insert(key, Rc::clone(&listing));
@@ -157,6 +158,11 @@ impl Hls {
             run: None,
         };
         // Lists are there when their publisher is away, and for a while when the stream is over.
+        for rendition in [Rendition::Video, Rendition::Audio] {
+            if self.hub.find_ended(name, Format::bare(container(rendition))).is_some() {
+                self.listing(el, name, rendition);
+            }
+        }
         if let Some(ready) = self.manifest_now(name, &ask) {
             return ready.send(&self.hub, reply);
         }
@@ -289,19 +295,12 @@ impl Hls {
             File::Playlist(rendition) => {
                 let reload = match Reload::parse(request.target().query.unwrap_or_default()) {
                     Ok(reload) => reload,
-                    Err(error) => return self.bad_reload(reply, error),
+                    Err(error) => return Ready::bad_reload(error).send(&self.hub, reply),
                 };
                 let listing = self.listing(el, name, rendition);
-                let need = match listing.state(self).map(|state| state.answer(&reload)) {
-                    None => Need::List,
-                    Some(Answer::Bad(error)) => return self.bad_reload(reply, error),
-                    Some(Answer::Wait { msn, part }) => Need::Grown(msn, part),
-                    // Who asks for what is there is answered like those who waited for it: caches
-                    // take all of them for one.
-                    Some(Answer::Now) => {
-                        reload.msn.map_or(Need::List, |msn| Need::Grown(msn, reload.part))
-                    }
-                };
+                // Who asks for what is there is answered like those who waited for it: caches take all
+                // of them for one.
+                let need = reload.msn.map_or(Need::List, |msn| Need::Grown(msn, reload.part));
                 let gzip = answer::takes_gzip(request);
                 let known = answer::known(request);
                 let skip = reload.skip;
@@ -345,10 +344,6 @@ impl Hls {
         let (answered, held) = reply.hold();
         listing.wait(self, ask, held, now);
         answered
-    }
-
-    fn bad_reload(&self, reply: Reply<'_>, error: BadReload) -> Answered {
-        fail(&self.hub, reply, StatusCode::BAD_REQUEST, &error.to_string())
     }
 }
 

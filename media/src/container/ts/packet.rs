@@ -29,6 +29,16 @@ impl Default for Counter {
 }
 
 impl Counter {
+    /// In four bits.
+    pub(super) const fn bits(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// From the lowest four bits.
+    pub(super) const fn of_bits(bits: u16) -> Self {
+        Self((bits & 15) as u8)
+    }
+
     const fn next(&mut self) -> u8 {
         self.0 = (self.0 + 1) & 15;
         self.0

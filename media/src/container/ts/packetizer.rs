@@ -92,6 +92,24 @@ impl Counters {
     /// Bytes that [`Self::announce`] appends.
     pub const ANNOUNCED: usize = 4 * packet::PACKET;
 
+    /// As one number, for who keeps many.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        let Self { pat, pmt, video, audio } = self;
+        pat.bits() | pmt.bits() << 4 | video.bits() << 8 | audio.bits() << 12
+    }
+
+    /// Those that [`Self::bits`] gave.
+    #[must_use]
+    pub const fn of_bits(bits: u16) -> Self {
+        Self {
+            pat: Counter::of_bits(bits),
+            pmt: Counter::of_bits(bits >> 4),
+            video: Counter::of_bits(bits >> 8),
+            audio: Counter::of_bits(bits >> 12),
+        }
+    }
+
     /// Appends packets for who comes to this place from another of the same stream: counters and time jump,
     /// and nothing is missing.
     pub fn announce(self, out: &mut Vec<u8>) {

@@ -24,7 +24,7 @@ pub enum Rule {
     /// A part is at most as long as the target, and at least 85 % of it unless it is a segment's last, or
     /// a player can begin with it.
     PartDuration,
-    /// The parts of a segment are as long as it is.
+    /// The parts of a segment are as long as it is, and a gap has none.
     PartSum,
     /// Where segments are independent, so is the first part of each.
     Independent,
@@ -89,6 +89,8 @@ impl Linter {
     fn complete(&self, list: &mut Playlist, faults: &mut Faults) -> bool {
         let least = if list.skipped > 0 {
             9
+        } else if list.segments.iter().any(|segment| segment.gap) {
+            8
         } else if list.segments.iter().any(|segment| segment.map.is_some()) {
             6
         } else {
@@ -168,9 +170,12 @@ fn alone(list: &Playlist, faults: &mut Faults) {
     }
     hint(list, faults);
     // From date to date, as far as times go on.
-    let mut expected = None;
+    let (mut expected, mut was_gap) = (None, false);
     for segment in list.segments.iter().chain([&list.open]) {
-        expected = expected.filter(|_| !segment.discontinuity);
+        // A track that stops does so within a segment.
+        let goes_on = !segment.discontinuity && !segment.gap && !was_gap;
+        was_gap = segment.gap;
+        expected = expected.filter(|_| goes_on);
         if let (Some(expected), Some(date)) = (expected, segment.date) {
             near(expected, date, &segment.uri, faults);
         }
@@ -203,6 +208,9 @@ fn controls(list: &Playlist, faults: &mut Faults) {
 }
 
 fn parts(list: &Playlist, segment: &Listed, faults: &mut Faults) {
+    faults.check(!segment.gap || segment.parts.is_empty(), Rule::PartSum, || {
+        format!("{} is a gap and has parts", segment.uri)
+    });
     let (Some(first), Some((_, but_last))) = (segment.parts.first(), segment.parts.split_last())
     else {
         return;
@@ -295,6 +303,7 @@ fn kept(was: &Listed, is: &Listed, faults: &mut Faults) {
     let same = was.uri == is.uri
         && was.duration == is.duration
         && was.map == is.map
+        && was.gap == is.gap
         && was.discontinuity == is.discontinuity;
     faults.check(same, Rule::Changed, || format!("{} is now {}", was.uri, is.uri));
     // Old parts are listed no longer, which is fine.
@@ -311,9 +320,11 @@ fn same_parts(was: &Listed, is: &Listed, faults: &mut Faults) {
 
 /// The dates of what is in both playlists, by the durations before them.
 fn dates(last: &Playlist, list: &Playlist, removed: usize, faults: &mut Faults) {
-    let mut known = None;
+    let (mut known, mut was_gap) = (None, false);
     for (index, was) in last.segments.iter().enumerate() {
-        known = was.date.or(known.filter(|_| !was.discontinuity));
+        let goes_on = !was.discontinuity && !was.gap && !was_gap;
+        was_gap = was.gap;
+        known = was.date.or(known.filter(|_| goes_on));
         let is = index.checked_sub(removed).and_then(|index| list.segments.get(index));
         if let (Some(known), Some(date)) = (known, is.and_then(|is| is.date)) {
             near(known, date, &was.uri, faults);

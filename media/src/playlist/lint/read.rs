@@ -52,6 +52,8 @@ pub struct Listed {
     pub uri: String,
     /// How long it is.
     pub duration: i64,
+    /// There is nothing of it.
+    pub gap: bool,
     /// Its times do not follow those before it.
     pub discontinuity: bool,
     /// The init segment in force, once the whole list is known.
@@ -113,6 +115,7 @@ pub fn read(text: &str) -> Result<Playlist, String> {
                 list.skipped =
                     usize::try_from(skipped.ok_or_else(broken)?).map_err(|_| broken())?;
             }
+            "#EXT-X-GAP" => list.open.gap = true,
             "#EXT-X-DISCONTINUITY" => list.open.discontinuity = true,
             "#EXT-X-MAP" => {
                 list.open.map = Some(attribute(value, "URI").ok_or_else(broken)?.into());

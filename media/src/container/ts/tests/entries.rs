@@ -67,6 +67,7 @@ fn each_entry_decodes_by_itself() {
             assert!(media(&whole).ends_with(&media(&behind)));
             // Who comes from the beginning and skips is told that counters jump.
             let mut told = out[..4 * PACKET].to_vec();
+            assert_eq!(Counters::of_bits(counters.bits()), counters);
             counters.announce(&mut told);
             assert_eq!(told.len(), 4 * PACKET + Counters::ANNOUNCED);
             told.extend_from_slice(&out[at..]);
