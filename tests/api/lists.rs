@@ -53,7 +53,7 @@ fn pages_follow_each_other_and_totals_are_true() {
 
 #[test]
 fn who_fetches_segments_is_a_client_too() {
-    let server = server_with_a_stream("[hls]\nviewer_leaves_after = \"5s\"\n");
+    let server = server_with_a_stream("[hls]\nviewer_leaves_after = \"10s\"\n");
     let master = ask(&server, "GET", "/live/demo.m3u8");
     assert_eq!(master.status, 200, "{}", master.text());
     let text = master.text();

@@ -64,7 +64,7 @@ fn a_new_life_takes_over() {
     let until = Instant::now() + weir_tests::PATIENCE;
     let mut card = Card::new(320, 240);
     let new = loop {
-        stream(&mut publisher, &mut card, 45);
+        stream(&mut publisher, &mut card, 100);
         let answer = client.get(LIST);
         if answer.status == 200 && !answer.text().contains("ENDLIST") {
             break answer.text();

@@ -40,14 +40,19 @@ fn and_are_answered_at_the_next_part() {
     let mut card = Card::of(media::testcard::Options { gop_frames: 60, ..Card::options() });
     let mut client = Client::new(weir.http);
     client.ask("GET", LIST, "");
-    stream(&mut publisher, &mut card, 150);
+    stream(&mut publisher, &mut card, 210);
     client.answer();
     let before = resident(weir.program.id());
     let mut sockets: Vec<TcpStream> =
         (0..count).map(|_| TcpStream::connect(weir.http).unwrap()).collect();
     let mut delays = Vec::new();
     for round in 0..5 {
-        let (msn, part) = hinted(&client.list(LIST)).unwrap();
+        // All of it is listed: three segments, four parts of the fourth, and one under way.
+        let (mut msn, mut part) = hinted(&client.list(LIST)).unwrap();
+        while round == 0 && part < 4 {
+            let next = client.list(&format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"));
+            (msn, part) = hinted(&next).unwrap();
+        }
         for socket in &mut sockets {
             write!(
                 socket,

@@ -16,7 +16,7 @@ struct Set {
     card: Card,
 }
 
-/// A stream of two segments and a bit.
+/// A stream of three segments and a bit.
 fn set() -> Set {
     let weir = Weir::with(CONFIG, &["--loops", "2"]);
     let mut publisher = weir.publish("live/waits");
@@ -24,7 +24,7 @@ fn set() -> Set {
     // Its list is asked for while it flows: only from then on segments are made.
     let mut client = Client::new(weir.http);
     client.ask("GET", LIST, "");
-    stream(&mut publisher, &mut card, 80);
+    stream(&mut publisher, &mut card, 110);
     assert_eq!(client.answer().status, 200);
     Set { weir, publisher, card }
 }
@@ -34,13 +34,13 @@ impl Set {
         Client::new(self.weir.http)
     }
 
-    /// The list that has all of it: so many whole parts of the third segment. What it hints at.
+    /// The list that has all of it: so many whole parts of the fourth segment. What it hints at.
     fn settled(&self, parts: u32) -> (String, u64, u32) {
         let mut client = self.client();
         let mut text = client.list(LIST);
         loop {
             let (msn, part) = hinted(&text).unwrap();
-            if segments(&text).len() == 2 && part == parts {
+            if segments(&text).len() == 3 && part == parts {
                 return (text, msn, part);
             }
             text = client.list(&format!("{LIST}?_HLS_msn={msn}&_HLS_part={part}"));
