@@ -230,6 +230,10 @@ pub fn cause(figures: &Figures) -> String {
     {
         return "memory for TCP (net.ipv4.tcp_mem)".into();
     }
+    if figures.is_robbed() {
+        let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
+        return format!("other machines on this host: they took {share:.0} % of a core (steal)");
+    }
     let busy: f64 = figures.idle_share().map_or(0.0, |idle| 1.0 - idle);
     if busy > 0.95 {
         return "this machine's cores, which others use too".into();
