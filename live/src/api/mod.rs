@@ -10,6 +10,7 @@
 //! | `lookup` | one stream, from the loop's own directory: for those who ask most |
 //! | [`gather`] | a question to all loops, so much a turn, and their answers |
 //! | `list` | a page of what all loops have, piece by piece |
+//! | `nodes` | other nodes: announced, listed, forgotten |
 //! | `streams`, `clients` | lists and single ones; kicking |
 //! | `server` | summary, config, and what SRS calls versions and summaries |
 //! | `events` | Server-Sent Events |
@@ -27,6 +28,7 @@ mod guard;
 mod list;
 mod lookup;
 mod metrics;
+mod nodes;
 mod query;
 mod server;
 mod streams;
@@ -97,6 +99,7 @@ const fn control(path: &'static str, run: Run) -> Route {
 }
 
 const PRETTY: &[&str] = &["pretty"];
+const PAGE: &[&str] = &["limit", "count", "cursor", "start", "pretty"];
 const LIST: &[&str] = &[
     "app", "name", "search", "protocol", "address", "sort", "limit", "count", "cursor", "start",
     "pretty",
@@ -119,12 +122,18 @@ const ROUTES: &[Route] = &[
     read("/api/v1/clients/", LIST, clients::list),
     read("/api/v1/clients/{client}", PRETTY, clients::one),
     control("/api/v1/clients/{client}", clients::kick),
+    read("/api/v1/nodes", PAGE, nodes::list),
+    read("/api/v1/nodes/{node}", PRETTY, nodes::one),
+    control("/api/v1/nodes/{node}", nodes::forget),
     read("/api/v1/events", &["last_event_id"], events::stream),
     read("/metrics", &[], metrics::page),
 ];
 
 /// What this API is, for programs.
 const OPENAPI: &str = include_str!("openapi.json");
+/// What pages of another origin may use, where they may ask.
+const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+const HEADERS: &str = "Authorization, Content-Type, Last-Event-ID";
 const JSON: &str = "application/json";
 /// Seconds that traffic is remembered for: SRS tells that of half a minute.
 const FLOW: usize = 30;
@@ -174,6 +183,10 @@ impl Api {
                 api.run(route, request, reply, el)
             })?;
         }
+        let api = Rc::clone(self);
+        server = server.route(Method::Post, "/api/v1/nodes", move |request, reply, el| {
+            nodes::note(&api, request, reply, el)
+        })?;
         let paths =
             ROUTES.iter().map(|route| route.path).chain(["/api/v1/stream", "/api/v1/stream/"]);
         let mut known: Vec<&str> = paths.collect();
@@ -224,11 +237,11 @@ impl Api {
             |head| {
                 if is_known {
                     self.cors(head)?;
-                    head.header("Access-Control-Allow-Methods", "GET, HEAD, DELETE, OPTIONS")?;
-                    head.header("Access-Control-Allow-Headers", "Authorization, Last-Event-ID")?;
+                    head.header("Access-Control-Allow-Methods", METHODS)?;
+                    head.header("Access-Control-Allow-Headers", HEADERS)?;
                     head.header("Access-Control-Max-Age", "600")?;
                 }
-                head.header("Allow", "GET, HEAD, DELETE, OPTIONS").map(drop)
+                head.header("Allow", METHODS).map(drop)
             },
             Body::Empty,
         )
