@@ -185,6 +185,14 @@ pub const NODE_BODY: usize = 512 * 1024;
 pub const NODE_SECONDS_DEFAULT: u64 = 30;
 /// And at most: one that is gone is named for as long.
 pub const NODE_SECONDS: u64 = 3600;
+/// This node announces itself so often: twice more than it would have to be, not to be forgotten.
+pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// And where something has changed, no more often than this.
+pub const ANNOUNCE_AT_MOST: Duration = Duration::from_secs(1);
+/// It is announced by then, or the next time.
+pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of an answer to that: a few words.
+pub const ANNOUNCE_ANSWER: u64 = 4096;
 /// Events that one loop tells in a quarter of a second; the rest is counted.
 pub const EVENTS_AT_ONCE: usize = 4096;
 /// Events that are kept for who comes back.

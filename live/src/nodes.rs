@@ -16,7 +16,7 @@ use crate::hub::Hub;
 use crate::limits;
 use crate::name::StreamName;
 
-/// The loop that decides.
+/// The loop that decides, and that announces this node.
 pub(crate) const DECIDES: usize = 0;
 
 /// Another node.

@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! | --- | --- |
 //! | [`about`] | what the process tells of itself, and who may ask |
+//! | [`announce`] | this node, as it announces itself to others |
 //! | `guard` | who may ask: addresses, token, host, origin |
 //! | `query` | parameters, and what is wrong with them |
 //! | `answer` | heads of answers; errors |
@@ -19,6 +20,7 @@
 //! Nothing here is locked, and no loop waits for another one.
 
 pub mod about;
+pub mod announce;
 mod answer;
 mod clients;
 mod events;
@@ -45,9 +47,12 @@ use network::http::{
 };
 
 pub use about::{About, ReadFrom};
+pub use announce::Announce;
 
 use crate::counters::ApiRefusal;
 use crate::hub::Hub;
+use crate::nodes::DECIDES;
+use announce::Announcer;
 use answer::Wrong;
 use given::Given;
 use query::Asked;
@@ -152,6 +157,9 @@ impl Api {
         });
         let every = Rc::clone(&api);
         el.every(Duration::from_secs(1), move |el| every.note_flow(el.now()));
+        if hub.place() == DECIDES {
+            Announcer::start(el, &api);
+        }
         api
     }
 
