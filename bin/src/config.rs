@@ -287,6 +287,15 @@ impl Config {
                         .to_owned(),
             });
         }
+        if !self.api.announce_to.is_empty() && self.api.play_url.is_none() {
+            conflicts.push(Conflict {
+                keys: ["api.announce_to", "api.play_url"],
+                what:
+                    "found other nodes, expected api.play_url with them: they tell players where \
+                       this machine is"
+                        .to_owned(),
+            });
+        }
         let Limits { connections, connections_per_address, .. } = self.limits;
         if connections > 0 && connections_per_address > connections {
             conflicts.push(Conflict {

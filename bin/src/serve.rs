@@ -7,12 +7,12 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use live::api::{About, Api, ReadFrom};
+use live::api::{About, Announce, Api, ReadFrom};
 use live::door::{self, rtmp::RtmpConnection};
 use live::events::Event;
 use live::{Counters, Hub, Loops, Settings, StreamName, settings};
-use network::http::{RouteError, Server};
-use network::tls::TlsServer;
+use network::http::{RouteError, Server, Url};
+use network::tls::{TlsClient, TlsServer};
 use network::{
     Bound, Endpoint, EventLoop, Handle, Limiter, Listen, ListenError, SIGHUP, SIGINT, SIGTERM,
     Threads,
@@ -81,6 +81,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         (Some(certificate), Some(key)) => Some(TlsServer::from_pem_files(certificate, key)?),
         _ => None,
     };
+    let announce = announce(&config)?;
     let limiter = limiter(&config, open_files);
     let mut doors = bind(&config, &settings, count, &limiter, tls.as_ref())?;
     let urls = urls(&doors);
@@ -100,7 +101,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         },
     )?;
     loops.set(threads.handles().to_vec());
-    let about = Arc::new(about(&config, counters.clone(), limiter));
+    let about = Arc::new(about(&config, counters.clone(), limiter, announce));
     let status = Arc::new(Status::new(threads.handles().to_vec(), counters));
     // The loops know each other: clients may come in.
     on_each(&threads, || {
@@ -202,7 +203,12 @@ fn limiter(config: &Config, open_files: u64) -> Limiter {
 }
 
 /// What the API tells of the process, and to whom.
-fn about(config: &Config, counters: Vec<Arc<Counters>>, limiter: Limiter) -> About {
+fn about(
+    config: &Config,
+    counters: Vec<Arc<Counters>>,
+    limiter: Limiter,
+    announce: Option<Announce>,
+) -> About {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let api = &config.api;
     About {
@@ -217,6 +223,7 @@ fn about(config: &Config, counters: Vec<Arc<Counters>>, limiter: Limiter) -> Abo
             config::ReadFrom::Anywhere => ReadFrom::Anywhere,
         },
         cors: api.cors.clone(),
+        announce,
         config: [config.shown(false), config.shown(true)],
         counters,
         began: SystemTime::now(),
@@ -224,6 +231,17 @@ fn about(config: &Config, counters: Vec<Arc<Counters>>, limiter: Limiter) -> Abo
         resident: crate::kernel::resident,
         limiter,
     }
+}
+
+/// To whom this machine announces itself.
+fn announce(config: &Config) -> Result<Option<Announce>, Box<dyn Error>> {
+    let api = &config.api;
+    let Some(play_url) = api.play_url.clone().filter(|_| !api.announce_to.is_empty()) else {
+        return Ok(None);
+    };
+    let to = api.announce_to.iter().map(|text| text.parse()).collect::<Result<Vec<Url>, _>>()?;
+    let tls = if to.iter().any(Url::is_https) { Some(TlsClient::system()?) } else { None };
+    Ok(Some(Announce { to, token: api.announce_token.clone(), tls, play_url }))
 }
 
 /// Binds all listening sockets: for each, one per loop.

@@ -139,6 +139,13 @@ impl Directory {
         self.streams.borrow().values().cloned().collect()
     }
 
+    /// The names of those that are live.
+    pub fn live(&self) -> Vec<StreamName> {
+        let streams = self.streams.borrow();
+        let live = streams.values().filter(|listing| listing.is_live);
+        live.map(|listing| listing.name.clone()).collect()
+    }
+
     /// Bytes of all logs.
     pub fn log_bytes(&self) -> u64 {
         self.streams.borrow().values().map(|listing| listing.kept).sum()

@@ -32,6 +32,7 @@ use crate::log::view::View;
 use crate::log::writer::Reader;
 use crate::log::{Growth, Hold, Opened};
 use crate::name::StreamName;
+use crate::nodes::Nodes;
 use crate::numbers::Lives;
 use crate::pace::Pace;
 use crate::settings::{Second, Settings};
@@ -81,6 +82,8 @@ pub struct Hub {
     pub clients: Clients,
     /// The streams of all loops.
     pub directory: Directory,
+    /// Other nodes.
+    pub nodes: Nodes,
     /// What happened.
     pub events: Events,
     pub(crate) gatherings: Gatherings,
@@ -146,6 +149,7 @@ impl Hub {
             is_draining: Cell::new(false),
             clients: Clients::default(),
             directory: Directory::default(),
+            nodes: Nodes::default(),
             events: Events::default(),
             gatherings: Gatherings::default(),
             chores: Chores::default(),
@@ -603,6 +607,7 @@ impl Hub {
         self.tend_desk(el);
         let now = el.now();
         self.viewers.look_around(self, now);
+        self.nodes.forget_old(now);
         let views: Vec<Rc<View>> = self.views.borrow().values().cloned().collect();
         for view in views {
             if view.has_waiting() {

@@ -74,9 +74,19 @@ impl<'o> Json<'o> {
         self.object(members);
     }
 
+    /// A text as an item of an array.
+    pub fn item_text(&mut self, value: impl fmt::Display) {
+        self.separate();
+        self.quote(value);
+    }
+
     /// A text as a member.
     pub fn text(&mut self, key: &str, value: impl fmt::Display) {
         self.key(key);
+        self.quote(value);
+    }
+
+    fn quote(&mut self, value: impl fmt::Display) {
         self.out.push(b'"');
         // Writing to memory does not fail.
         let _ = write!(Escaping(self.out), "{value}");

@@ -21,6 +21,7 @@
 //! | [`json`] | JSON, written as it comes | build a tree |
 //! | [`clients`] | who is here | do anything per frame |
 //! | [`directory`], [`events`] | the streams of all loops; what happens, for who listens | wait |
+//! | [`nodes`] | other nodes, and what is live there | ask them |
 //! | [`viewers`] | who watches by fetching segments | need a connection |
 //! | [`hub`] | the streams and logs of a loop, and the way to the others | lock |
 //! | [`desk`] | who comes and goes, noted and told to all loops | |
@@ -61,6 +62,7 @@ pub mod limits;
 pub mod log;
 pub mod meter;
 pub mod name;
+pub mod nodes;
 pub mod numbers;
 pub mod pace;
 pub mod pack;

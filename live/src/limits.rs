@@ -167,6 +167,32 @@ pub const GATHERED_WITHIN: Duration = Duration::from_secs(20);
 pub const LOOKUPS_KEPT: usize = 1024;
 /// Bytes of a parameter in a query: a name, a cursor.
 pub const PARAMETER: usize = 512;
+/// Bytes of a node's name.
+pub const NODE_NAME: usize = 64;
+/// Bytes of a node's URL: a host name has 253 at most.
+pub const NODE_URL: usize = 280;
+/// Other nodes that are known: each lookup of a stream that is not here asks all of them, some tens of
+/// nanoseconds each.
+pub const NODES: usize = 1000;
+/// Streams of one of them, as many as a node has by default.
+pub const NODE_STREAMS: usize = 10_000;
+/// Streams of all of them together: about a hundred bytes each.
+pub const STREAMS_OF_NODES: usize = 1_000_000;
+/// Bytes by which a node announces itself: the most streams with names as they are, read in some
+/// milliseconds.
+pub const NODE_BODY: usize = 512 * 1024;
+/// Seconds that a node is known where it does not say how long.
+pub const NODE_SECONDS_DEFAULT: u64 = 30;
+/// And at most: one that is gone is named for as long.
+pub const NODE_SECONDS: u64 = 3600;
+/// This node announces itself so often: twice more than it would have to be, not to be forgotten.
+pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// And where something has changed, no more often than this.
+pub const ANNOUNCE_AT_MOST: Duration = Duration::from_secs(1);
+/// It is announced by then, or the next time.
+pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of an answer to that: a few words.
+pub const ANNOUNCE_ANSWER: u64 = 4096;
 /// Events that one loop tells in a quarter of a second; the rest is counted.
 pub const EVENTS_AT_ONCE: usize = 4096;
 /// Events that are kept for who comes back.

@@ -35,10 +35,21 @@ impl Answer {
 
 /// Asks with these header lines, each with its line end; a Host is added where there is none.
 pub fn ask_with(http: SocketAddr, method: &str, target: &str, headers: &str) -> Answer {
+    ask_all(http, method, target, headers, "")
+}
+
+/// Sends a body, with header lines as [`ask_with`].
+pub fn post(server: &Server, target: &str, headers: &str, body: &str) -> Answer {
+    let headers = format!("{headers}Content-Length: {}\r\n", body.len());
+    ask_all(server.http, "POST", target, &headers, body)
+}
+
+fn ask_all(http: SocketAddr, method: &str, target: &str, headers: &str, body: &str) -> Answer {
     let mut socket = TcpStream::connect(http).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let host = if headers.contains("Host:") { "" } else { "Host: 127.0.0.1\r\n" };
-    let request = format!("{method} {target} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+    let head = format!("{method} {target} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+    let request = format!("{head}{body}");
     socket.write_all(request.as_bytes()).unwrap();
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).unwrap();

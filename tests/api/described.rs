@@ -49,7 +49,10 @@ fn each_path_is_described() {
     let document = include_str!("../../docs/api.md");
     let paths: Vec<&String> = described["paths"].as_object().unwrap().keys().collect();
     for path in paths {
-        let path = path.replace("{app}/{name}", "APP/NAME").replace("{id}", "ID");
+        let path = path
+            .replace("{app}/{name}", "APP/NAME")
+            .replace("{id}", "ID")
+            .replace("{node}", "NODE");
         assert!(document.contains(&path), "{path} is not in docs/api.md");
     }
     let _: &Value = &described["components"]["schemas"]["Error"]["properties"]["field"];

@@ -4,10 +4,13 @@
 
 mod client;
 
+mod bad_announcements;
 mod bad_questions;
 mod described;
+mod edges_announce_themselves;
 mod events;
 mod kicks;
+mod listed_nodes;
 mod lists;
 mod lookup;
 mod metrics;
@@ -15,6 +18,8 @@ mod odd_bytes_in_heads;
 mod readers_that_stop;
 mod scripts_of_srs;
 mod sorted_lists;
+mod streams_elsewhere;
+mod too_many_nodes;
 mod turns_stay_short;
 mod who_may_ask;
 mod why_a_player_is_slow;

@@ -2,9 +2,10 @@
 
 use weir_tests::Server;
 
-use crate::client::{Answer, ask_with, server_with_a_stream};
+use crate::client::{Answer, ask_with, post, server_with_a_stream};
 
 const TOKEN: &str = "0123456789abcdef-secret";
+const NODE: &str = r#"{"name":"e","url":"http://h","load":0,"streams":["s"]}"#;
 
 fn get(server: &Server, target: &str, headers: &str) -> Answer {
     ask_with(server.http, "GET", target, headers)
@@ -42,6 +43,12 @@ fn with_a_token_nobody_asks_without_it() {
     assert_eq!(kick.status, 401);
     let kick = ask_with(server.http, "DELETE", "/api/v1/streams/live/demo", &bearer);
     assert_eq!(kick.status, 200, "{}", kick.text());
+    let note = post(&server, "/api/v1/nodes", "", NODE);
+    assert_eq!(note.status, 401, "{}", note.text());
+    let note = post(&server, "/api/v1/nodes", &bearer, NODE);
+    assert_eq!(note.status, 200, "{}", note.text());
+    assert_eq!(get(&server, "/api/v1/nodes", "").status, 401);
+    assert_eq!(ask_with(server.http, "DELETE", "/api/v1/nodes/e", "").status, 401);
     for open in ["/healthz", "/readyz", "/api/v1/openapi.json"] {
         assert_eq!(get(&server, open, "").status, 200, "{open}");
     }
@@ -71,6 +78,7 @@ fn without_a_token_only_this_machine_asks_and_pages_of_others_do_not() {
         if status == 403 {
             let kick = ask_with(server.http, "DELETE", "/api/v1/streams/live/demo", headers);
             assert_eq!(kick.status, 403, "{headers}");
+            assert_eq!(post(&server, "/api/v1/nodes", headers, NODE).status, 403, "{headers}");
         }
     }
 }
@@ -83,7 +91,7 @@ fn an_origin_that_may_ask_is_told_so() {
     let preflight = ask_with(server.http, "OPTIONS", "/api/v1/clients/0-1", origin);
     assert_eq!(preflight.status, 204);
     let allowed = preflight.header("Access-Control-Allow-Methods");
-    assert_eq!(allowed, Some("GET, HEAD, DELETE, OPTIONS"));
+    assert_eq!(allowed, Some("GET, HEAD, POST, DELETE, OPTIONS"));
     let other =
         ask_with(server.http, "OPTIONS", "/api/v1/clients/0-1", "Origin: https://x.org\r\n");
     assert!(!other.head.contains("Access-Control"), "{}", other.head);
@@ -115,4 +123,6 @@ fn readers_may_be_let_in_and_control_still_needs_the_token() {
     assert_eq!(get(&server, "/api/v1/streams", far).status, 200);
     assert_eq!(ask_with(server.http, "DELETE", "/api/v1/clients/0-1", far).status, 401);
     assert_eq!(ask_with(server.http, "DELETE", "/api/v1/clients/0-1", "").status, 401);
+    assert_eq!(get(&server, "/api/v1/nodes", far).status, 200);
+    assert_eq!(post(&server, "/api/v1/nodes", far, NODE).status, 401);
 }

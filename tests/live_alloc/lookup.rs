@@ -32,6 +32,7 @@ fn of_a_stream() {
         token: None,
         read_from: ReadFrom::Token,
         cors: None,
+        announce: None,
         config: ["{}".to_owned(), "{}".to_owned()],
         counters: vec![counters],
         began: SystemTime::now(),

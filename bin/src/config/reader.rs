@@ -277,6 +277,29 @@ impl Section<'_, '_> {
         })
     }
 
+    /// So many texts that `check` accepts; none where there is no such key.
+    pub fn texts(
+        &mut self,
+        key: &'static str,
+        form: &str,
+        check: fn(&str) -> bool,
+        count: RangeInclusive<usize>,
+    ) -> Vec<String> {
+        let text = |value: &DeValue<'_>| match value {
+            DeValue::String(text) if text.len() <= TEXT && check(text) => {
+                Some(text.as_ref().to_owned())
+            }
+            _ => None,
+        };
+        self.read(key, Vec::new(), |value| match value {
+            DeValue::Array(items) if count.contains(&items.len()) => {
+                let texts: Option<_> = items.iter().map(|item| text(item.get_ref())).collect();
+                texts.ok_or_else(|| form.to_owned())
+            }
+            _ => Err(form.to_owned()),
+        })
+    }
+
     /// One of a few words.
     pub fn choice<T: Copy>(
         &mut self,

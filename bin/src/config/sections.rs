@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use network::Endpoint;
+use network::http::Url;
 
 use super::reader::Section;
 
@@ -59,16 +60,21 @@ pub struct Api {
     pub node: Option<String>,
     /// Where players find this machine; nothing: where the one who asks found it.
     pub play_url: Option<String>,
+    /// Nodes that are told what is live here.
+    pub announce_to: Vec<String>,
+    /// The token of these.
+    pub announce_token: Option<String>,
 }
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token, read_from, cors, node, play_url } = self;
+        let Self { token, read_from, cors, node, play_url, announce_to, announce_token } = self;
         let mut shown = f.debug_struct("Api");
-        // A token does not get into a log.
+        // Tokens do not get into a log.
         shown.field("token", &token.as_ref().map(|_| "hidden"));
         shown.field("read_from", read_from).field("cors", cors);
-        shown.field("node", node).field("play_url", play_url).finish()
+        shown.field("node", node).field("play_url", play_url).field("announce_to", announce_to);
+        shown.field("announce_token", &announce_token.as_ref().map(|_| "hidden")).finish()
     }
 }
 
@@ -320,6 +326,8 @@ impl Api {
             "\"*\", one origin without a path such as \"https://example.org\", or \"\" for none";
         const NODE: &str = "1 to 64 letters, digits and -._, or \"\" for the host's name";
         const URL: &str = "one origin without a path such as \"https://a.example.org\", or \"\"";
+        const OTHERS: &str =
+            "a list of at most 8 origins without a path such as \"http://a.example.org:8080\"";
         let default = Self::default();
         Self {
             token: section.text("token", TOKEN, is_token, default.token),
@@ -327,6 +335,8 @@ impl Api {
             cors: section.text("cors", ORIGIN, is_origin, default.cors),
             node: section.text("node", NODE, is_node, default.node),
             play_url: section.text("play_url", URL, is_url, default.play_url),
+            announce_to: section.texts("announce_to", OTHERS, is_node_url, 0..=8),
+            announce_token: section.text("announce_token", TOKEN, is_token, default.announce_token),
         }
     }
 }
@@ -474,4 +484,9 @@ fn is_node(text: &str) -> bool {
 
 fn is_url(text: &str) -> bool {
     is_origin(text) && !matches!(text, "*" | "null")
+}
+
+/// An origin that can be asked.
+fn is_node_url(text: &str) -> bool {
+    is_url(text) && text.parse::<Url>().is_ok()
 }

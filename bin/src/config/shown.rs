@@ -47,6 +47,8 @@ impl Config {
                 "cors": text(api.cors.as_ref()),
                 "node": text(api.node.as_ref()),
                 "play_url": text(api.play_url.as_ref()),
+                "announce_to": api.announce_to,
+                "announce_token": if api.announce_token.is_some() { "hidden" } else { "" },
             },
             "tls": { "certificate": path(&tls.certificate), "key": path(&tls.key) },
             "publish": {

@@ -81,6 +81,8 @@ fn every_value_is_read() {
         cors = "*"
         node = "edge-1"
         play_url = "https://a.example.org:8443"
+        announce_to = ["http://o.example.org:8080", "https://[::1]"]
+        announce_token = "fedcba9876543210"
         [tls]
         certificate = "π.pem"
         key = '/etc/weir/key.pem'
@@ -132,6 +134,8 @@ fn every_value_is_read() {
             cors: Some("*".to_owned()),
             node: Some("edge-1".to_owned()),
             play_url: Some("https://a.example.org:8443".to_owned()),
+            announce_to: ["http://o.example.org:8080", "https://[::1]"].map(str::to_owned).into(),
+            announce_token: Some("fedcba9876543210".to_owned()),
         },
         tls: Tls { certificate: Some("π.pem".into()), key: Some("/etc/weir/key.pem".into()) },
         publish: Publish {
@@ -172,6 +176,18 @@ fn a_token_is_long_and_is_shown_nowhere() {
     let config = good("[api]\ntoken = \"0123456789abcdef\"");
     for text in [format!("{config:?}"), config.shown(false), config.shown(true)] {
         assert!(!text.contains("0123456789abcdef") && text.contains("hidden"), "{text}");
+    }
+    let config = good("[api]\nannounce_token = \"0123456789abcdef\"");
+    for text in [format!("{config:?}"), config.shown(false), config.shown(true)] {
+        assert!(!text.contains("0123456789abcdef") && text.contains("hidden"), "{text}");
+    }
+    let alone = bad("[api]\nannounce_to = [\"http://a\"]");
+    assert!(alone.contains("2: api.announce_to: ") && alone.contains("api.play_url"), "{alone}");
+    for wrong in
+        ["[7]", "[\"a\"]", "[\"http://a/b\"]", "[\"http://a:0\"]", "\"http://a\"", "[\"\"]"]
+    {
+        let error = bad(&format!("[api]\nplay_url = \"http://h\"\nannounce_to = {wrong}"));
+        assert!(error.contains("3: api.announce_to: found "), "{error}");
     }
     assert!(bad("[api]\ncors = \"*\"").contains("without api.token"));
     assert!(bad("[api]\nplay_url = \"*\"").contains("api.play_url"));

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use network::Limiter;
 
+use super::Announce;
 use crate::counters::Counters;
 
 /// What the API has to know that no loop does.
@@ -22,6 +23,8 @@ pub struct About {
     pub read_from: ReadFrom,
     /// The origin whose pages may ask.
     pub cors: Option<String>,
+    /// To whom this machine announces itself.
+    pub announce: Option<Announce>,
     /// The settings in force, secrets left out: as JSON on one line, and indented.
     pub config: [String; 2],
     /// What each loop counts.

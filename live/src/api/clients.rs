@@ -30,6 +30,7 @@ const LIST: Kind<ClientId> = Kind {
         Some(_) => slowest(wanted),
         None => rows(wanted),
     },
+    is_everywhere: false,
 };
 
 /// `GET /api/v1/clients`

@@ -25,6 +25,8 @@ use crate::name::StreamName;
 pub(crate) enum Key {
     Client(ClientId),
     Stream(StreamName),
+    /// In small letters.
+    Node(Box<str>),
     /// The greatest first, then by name.
     RankedClient(Reverse<u64>, ClientId),
     RankedStream(Reverse<u64>, StreamName),
@@ -35,6 +37,7 @@ impl fmt::Display for Key {
         match self {
             Self::Client(id) | Self::RankedClient(_, id) => write!(f, "{id}"),
             Self::Stream(name) | Self::RankedStream(_, name) => write!(f, "{name}"),
+            Self::Node(name) => f.write_str(name),
         }
     }
 }

@@ -25,6 +25,8 @@ struct Answer {
     host: String,
     from: Option<(Reach, bool)>,
     version: (u64, Load),
+    /// That of the other nodes, where these have a part in it.
+    nodes: Option<u64>,
     body: Vec<u8>,
 }
 
@@ -36,6 +38,7 @@ pub(super) struct Plain<'a> {
     from: (Reach, bool),
     /// Changes with what answers tell of.
     version: (u64, Load),
+    nodes: u64,
 }
 
 impl<'a> Plain<'a> {
@@ -52,7 +55,8 @@ impl<'a> Plain<'a> {
         let reach = request.peer().map_or(Reach::Loopback, |peer| Reach::of(peer.ip()));
         let query = request.target().query.filter(|query| query.len() <= limits::PARAMETER)?;
         let version = (api.hub.directory.version(), api.load.get());
-        Some(Self { query, host: host?, from: (reach, request.is_tls()), version })
+        let nodes = api.hub.nodes.version();
+        Some(Self { query, host: host?, from: (reach, request.is_tls()), version, nodes })
     }
 }
 
@@ -66,6 +70,7 @@ impl Given {
         let answer = Ref::filter_map(self.places.borrow(), |places| {
             places.get(self.place(plain)).filter(|answer| {
                 answer.version == plain.version
+                    && answer.nodes.is_none_or(|nodes| nodes == plain.nodes)
                     && answer.query == plain.query
                     && answer.host == plain.host
                     && answer.from == Some(plain.from)
@@ -74,8 +79,8 @@ impl Given {
         answer.ok().map(|answer| Ref::map(answer, |answer| &*answer.body))
     }
 
-    /// Remembers what is given.
-    pub(super) fn keep(&self, plain: &Plain<'_>, body: &[u8]) {
+    /// Remembers what is given, and whether other nodes have a part in it.
+    pub(super) fn keep(&self, plain: &Plain<'_>, has_nodes: bool, body: &[u8]) {
         let mut places = self.places.borrow_mut();
         places.resize_with(limits::LOOKUPS_KEPT, Answer::default);
         let place = self.place(plain);
@@ -87,6 +92,7 @@ impl Given {
             answer.body.clear();
             answer.body.extend_from_slice(body);
             (answer.from, answer.version) = (Some(plain.from), plain.version);
+            answer.nodes = has_nodes.then_some(plain.nodes);
         }
     }
 }
@@ -104,10 +110,12 @@ mod tests {
             host,
             from: (reach, is_tls),
             version: (7, *b"0.123"),
+            nodes: 1,
         };
         let mut asked = plain("streamname=a", "h", Reach::Loopback, false);
         assert!(given.find(&asked).is_none());
-        given.keep(&asked, b"{}");
+        given.keep(&asked, false, b"{}");
+        asked.nodes = 2;
         assert_eq!(&*given.find(&asked).unwrap(), b"{}");
         for other in [
             plain("streamname=b", "h", Reach::Loopback, false),
@@ -120,8 +128,10 @@ mod tests {
         for version in [(8, *b"0.123"), (8, *b"0.124")] {
             asked.version = version;
             assert!(given.find(&asked).is_none());
-            given.keep(&asked, b"[]");
+            given.keep(&asked, true, b"[]");
             assert_eq!(&*given.find(&asked).unwrap(), b"[]");
         }
+        asked.nodes = 3;
+        assert!(given.find(&asked).is_none());
     }
 }

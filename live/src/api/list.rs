@@ -22,6 +22,8 @@ pub(super) struct Kind<K> {
     pub cursor: fn(&str) -> Result<K, String>,
     /// Writes what one loop has.
     pub rows: fn(Wanted<K>) -> Step,
+    /// Every loop has all of it: one answers.
+    pub is_everywhere: bool,
 }
 
 /// What each loop is asked for.
@@ -54,9 +56,13 @@ pub(super) fn answer<K: Clone + 'static>(
     let is_pretty = wanted.is_pretty;
     let (answered, held) = reply.hold();
     let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
+    let places = match kind.is_everywhere {
+        true => hub.place()..hub.place() + 1,
+        false => 0..hub.loop_count(),
+    };
     hub.gather(
         el,
-        0..hub.loop_count(),
+        places,
         || (kind.rows)(wanted.clone()),
         Box::new(move |_, el, batches| {
             held.reply(el, |reply| {

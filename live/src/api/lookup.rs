@@ -1,6 +1,6 @@
 //! `GET /api/v1/stream/?streamname=livestream1&edgename=edge240`: what players' schedulers ask, all
-//! the time. It is answered from the loop's own directory, or as it was before ([`super::given`]): nobody
-//! is asked, nothing is allocated.
+//! the time. It is answered from the loop's own tables, or as it was before ([`super::given`]): nobody is
+//! asked, and nothing is allocated for a stream that is here.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::{Access, Api};
 use crate::directory::Listing;
 use crate::json::Json;
 use crate::name::{DEFAULT_APP, StreamName};
+use crate::nodes::{Node, is_name};
 
 /// What is asked for.
 #[derive(Default)]
@@ -21,10 +22,10 @@ struct Question<'a> {
     is_pretty: bool,
 }
 
-/// An edge's name: one or more letters, digits, dots, dashes and underscores, as host names have.
-fn is_edge(name: &str) -> bool {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(letter)
+/// Where a stream is.
+enum Found {
+    Here(Arc<Listing>),
+    Elsewhere(StreamName, Arc<Node>),
 }
 
 pub(super) fn answer(api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answered {
@@ -35,17 +36,36 @@ pub(super) fn answer(api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answ
     }
     let found = api.may(request, Access::Read).and_then(|()| {
         let question = question(request)?;
-        let listing = find(api, question.stream.as_deref().unwrap_or_default())?;
-        Ok((question, listing))
+        let found = find(api, &question)?;
+        Ok((question, found))
     });
-    let (question, listing) = match found {
+    let (question, found) = match found {
         Ok(found) => found,
         Err(wrong) => return api.fail(reply, &wrong),
     };
     let mut out = api.scratch.borrow_mut();
     out.clear();
-    out.extend_from_slice(&listing.json);
-    edge(api, request, question.edge.as_deref(), &mut out);
+    let has_nodes = match found {
+        Found::Here(listing) => {
+            out.extend_from_slice(&listing.json);
+            let asked = question.edge.as_deref();
+            match asked.filter(|asked| !asked.eq_ignore_ascii_case(&api.about.node)) {
+                None => {
+                    own(api, request, asked, &mut out);
+                    false
+                }
+                Some(asked) => {
+                    other(asked, known(api, asked).as_deref(), &mut out);
+                    true
+                }
+            }
+        }
+        Found::Elsewhere(name, node) => {
+            elsewhere(&name, &mut out);
+            other(&node.name, Some(&node), &mut out);
+            true
+        }
+    };
     out.push(b'}');
     if question.is_pretty {
         // For people's eyes; they can wait.
@@ -53,7 +73,7 @@ pub(super) fn answer(api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answ
         return api.send(reply, StatusCode::OK, &pretty);
     }
     if let Some(plain) = plain {
-        api.given.keep(&plain, &out);
+        api.given.keep(&plain, has_nodes, &out);
     }
     send(api, reply, &out)
 }
@@ -90,7 +110,7 @@ fn question<'a>(request: &Request<'a>) -> Result<Question<'a>, Wrong> {
             return Err(Wrong::field(name, "given twice"));
         }
     }
-    if question.edge.as_deref().is_some_and(|edge| !is_edge(edge)) {
+    if question.edge.as_deref().is_some_and(|edge| !is_name(edge)) {
         let text = "expected 1 to 64 letters, digits, dots, dashes and underscores";
         return Err(Wrong::field("edgename", text));
     }
@@ -100,7 +120,8 @@ fn question<'a>(request: &Request<'a>) -> Result<Question<'a>, Wrong> {
     }
 }
 
-fn find(api: &Api, name: &str) -> Result<Arc<Listing>, Wrong> {
+fn find(api: &Api, question: &Question<'_>) -> Result<Found, Wrong> {
+    let name = question.stream.as_deref().unwrap_or_default();
     let directory = &api.hub.directory;
     let found = match name.contains('/') {
         true => directory.find(name),
@@ -114,32 +135,70 @@ fn find(api: &Api, name: &str) -> Result<Arc<Listing>, Wrong> {
         }
     };
     if let Some(listing) = found {
-        return Ok(listing);
+        return Ok(Found::Here(listing));
     }
-    match StreamName::parse(name) {
-        Err(error) => Err(Wrong::field("streamname", error.to_string())),
-        Ok(name) => match directory.find(name.as_str()) {
-            Some(listing) => Ok(listing),
-            None => Err(Wrong {
-                field: Some("streamname".to_owned()),
-                ..Wrong::not_found("there is no such stream")
-            }),
-        },
+    let name = StreamName::parse(name);
+    let name = name.map_err(|error| Wrong::field("streamname", error.to_string()))?;
+    if let Some(listing) = directory.find(name.as_str()) {
+        return Ok(Found::Here(listing));
+    }
+    let asked = question.edge.as_deref().map(str::to_ascii_lowercase);
+    match api.hub.nodes.with_stream(&name, asked.as_deref()) {
+        Some(node) => Ok(Found::Elsewhere(name, node)),
+        None => Err(Wrong {
+            field: Some("streamname".to_owned()),
+            ..Wrong::not_found("there is no such stream")
+        }),
     }
 }
 
-/// Appends what is known of an edge: this node knows itself.
-fn edge(api: &Api, request: &Request<'_>, asked: Option<&str>, out: &mut Vec<u8>) {
+/// The other node of this name, where it is known.
+fn known(api: &Api, asked: &str) -> Option<Arc<Node>> {
+    let mut key = api.name.borrow_mut();
+    key.clear();
+    key.push_str(asked);
+    key.make_ascii_lowercase();
+    api.hub.nodes.find(&key)
+}
+
+/// Appends what is known of a stream that is not here, up to its edge.
+fn elsewhere(name: &StreamName, out: &mut Vec<u8>) {
+    Json::new(out, false).object(|json| {
+        json.number("code", 0);
+        json.member_object("stream", |json| {
+            json.text("app", name.app());
+            json.text("name", name.name());
+            json.flag("live", true);
+            for unknown in ["since", "video", "audio", "kbps"] {
+                json.null(unknown);
+            }
+        });
+        json.null("viewers");
+    });
+    // The object is open still.
+    out.pop();
+    out.extend_from_slice(b",\"edge\":");
+}
+
+/// Appends another edge than this node.
+fn other(name: &str, node: Option<&Node>, out: &mut Vec<u8>) {
+    Json::new(out, false).object(|json| {
+        json.text("name", name);
+        json.flag("self", false);
+        json.maybe_text("url", node.map(|node| &node.url));
+        match node {
+            Some(node) => json.float("load", node.load),
+            None => json.null("load"),
+        }
+    });
+}
+
+/// Appends this node, by the name that was asked for.
+fn own(api: &Api, request: &Request<'_>, asked: Option<&str>, out: &mut Vec<u8>) {
     let about = &api.about;
-    let is_self = asked.is_none_or(|asked| asked.eq_ignore_ascii_case(&about.node));
     Json::new(out, false).object(|json| {
         json.text("name", asked.unwrap_or(&about.node));
-        json.flag("self", is_self);
-        if !is_self {
-            json.null("url");
-            json.null("load");
-            return;
-        }
+        json.flag("self", true);
         let host = request.headers().get_str("Host");
         match (&about.play_url, host) {
             (Some(url), _) => json.text("url", url),
@@ -184,16 +243,6 @@ fn indented(json: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn edges_have_plain_names() {
-        for good in ["edge240", "a.example.org", "x_1"] {
-            assert!(is_edge(good), "{good}");
-        }
-        for bad in ["", "a b", "a\r\nX: y", "a\"b", "ü", &"x".repeat(65)] {
-            assert!(!is_edge(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn pretty_has_a_member_a_line() {

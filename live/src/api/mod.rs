@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! | --- | --- |
 //! | [`about`] | what the process tells of itself, and who may ask |
+//! | [`announce`] | this node, as it announces itself to others |
 //! | `guard` | who may ask: addresses, token, host, origin |
 //! | `query` | parameters, and what is wrong with them |
 //! | `answer` | heads of answers; errors |
@@ -10,6 +11,7 @@
 //! | `lookup` | one stream, from the loop's own directory: for those who ask most |
 //! | [`gather`] | a question to all loops, so much a turn, and their answers |
 //! | `list` | a page of what all loops have, piece by piece |
+//! | `nodes` | other nodes: announced, listed, forgotten |
 //! | `streams`, `clients` | lists and single ones; kicking |
 //! | `server` | summary, config, and what SRS calls versions and summaries |
 //! | `events` | Server-Sent Events |
@@ -18,6 +20,7 @@
 //! Nothing here is locked, and no loop waits for another one.
 
 pub mod about;
+pub mod announce;
 mod answer;
 mod clients;
 mod events;
@@ -27,6 +30,7 @@ mod guard;
 mod list;
 mod lookup;
 mod metrics;
+mod nodes;
 mod query;
 mod server;
 mod streams;
@@ -43,9 +47,12 @@ use network::http::{
 };
 
 pub use about::{About, ReadFrom};
+pub use announce::Announce;
 
 use crate::counters::ApiRefusal;
 use crate::hub::Hub;
+use crate::nodes::DECIDES;
+use announce::Announcer;
 use answer::Wrong;
 use given::Given;
 use query::Asked;
@@ -97,6 +104,7 @@ const fn control(path: &'static str, run: Run) -> Route {
 }
 
 const PRETTY: &[&str] = &["pretty"];
+const PAGE: &[&str] = &["limit", "count", "cursor", "start", "pretty"];
 const LIST: &[&str] = &[
     "app", "name", "search", "protocol", "address", "sort", "limit", "count", "cursor", "start",
     "pretty",
@@ -119,12 +127,18 @@ const ROUTES: &[Route] = &[
     read("/api/v1/clients/", LIST, clients::list),
     read("/api/v1/clients/{client}", PRETTY, clients::one),
     control("/api/v1/clients/{client}", clients::kick),
+    read("/api/v1/nodes", PAGE, nodes::list),
+    read("/api/v1/nodes/{node}", PRETTY, nodes::one),
+    control("/api/v1/nodes/{node}", nodes::forget),
     read("/api/v1/events", &["last_event_id"], events::stream),
     read("/metrics", &[], metrics::page),
 ];
 
 /// What this API is, for programs.
 const OPENAPI: &str = include_str!("openapi.json");
+/// What pages of another origin may use, where they may ask.
+const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+const HEADERS: &str = "Authorization, Content-Type, Last-Event-ID";
 const JSON: &str = "application/json";
 /// Seconds that traffic is remembered for: SRS tells that of half a minute.
 const FLOW: usize = 30;
@@ -143,6 +157,9 @@ impl Api {
         });
         let every = Rc::clone(&api);
         el.every(Duration::from_secs(1), move |el| every.note_flow(el.now()));
+        if hub.place() == DECIDES {
+            Announcer::start(el, &api);
+        }
         api
     }
 
@@ -174,6 +191,10 @@ impl Api {
                 api.run(route, request, reply, el)
             })?;
         }
+        let api = Rc::clone(self);
+        server = server.route(Method::Post, "/api/v1/nodes", move |request, reply, el| {
+            nodes::note(&api, request, reply, el)
+        })?;
         let paths =
             ROUTES.iter().map(|route| route.path).chain(["/api/v1/stream", "/api/v1/stream/"]);
         let mut known: Vec<&str> = paths.collect();
@@ -224,11 +245,11 @@ impl Api {
             |head| {
                 if is_known {
                     self.cors(head)?;
-                    head.header("Access-Control-Allow-Methods", "GET, HEAD, DELETE, OPTIONS")?;
-                    head.header("Access-Control-Allow-Headers", "Authorization, Last-Event-ID")?;
+                    head.header("Access-Control-Allow-Methods", METHODS)?;
+                    head.header("Access-Control-Allow-Headers", HEADERS)?;
                     head.header("Access-Control-Max-Age", "600")?;
                 }
-                head.header("Allow", "GET, HEAD, DELETE, OPTIONS").map(drop)
+                head.header("Allow", METHODS).map(drop)
             },
             Body::Empty,
         )

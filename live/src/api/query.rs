@@ -16,6 +16,7 @@ pub(super) struct Asked {
     stream: String,
     client: String,
     pub vhost: String,
+    pub node: String,
     /// Where a reader of events wants to go on.
     pub last_event: Option<String>,
 }
@@ -73,6 +74,7 @@ impl Asked {
         asked.stream = request.rest("stream").to_owned();
         asked.client = request.rest("client").to_owned();
         asked.vhost = request.rest("vhost").to_owned();
+        asked.node = request.rest("node").to_owned();
         let header = request.headers().get_str("Last-Event-ID");
         asked.last_event = asked.get("last_event_id").or(header).map(str::to_owned);
         Ok(asked)

@@ -32,6 +32,7 @@ const LIST: Kind<StreamName> = Kind {
         Some(sort) => ranked(wanted, sort),
         None => rows(wanted),
     },
+    is_everywhere: false,
 };
 
 /// `GET /api/v1/streams`
