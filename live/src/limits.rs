@@ -190,7 +190,7 @@ pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// And where something has changed, no more often than this.
 pub const ANNOUNCE_AT_MOST: Duration = Duration::from_secs(1);
 /// It is announced by then, or the next time.
-pub const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
+pub const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer to that: a few words.
 pub const ANNOUNCE_ANSWER: u64 = 4096;
 /// Events that one loop tells in a quarter of a second; the rest is counted.

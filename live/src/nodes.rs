@@ -216,4 +216,23 @@ mod tests {
         assert!(nodes.is_full_for(&node("another", 0.0, &[])));
         assert!(!nodes.is_full_for(&node("N7", 0.0, &["s"])));
     }
+
+    #[test]
+    fn so_many_streams_are_known_of_all_nodes_together() {
+        let nodes = Nodes::default();
+        let names = (0..limits::NODE_STREAMS).map(|n| StreamName::parse(&n.to_string()).unwrap());
+        let streams: HashSet<StreamName> = names.collect();
+        let with_all = |name: &str| {
+            let node = Arc::into_inner(node(name, 0.0, &[])).unwrap();
+            Arc::new(Node { streams: streams.clone(), ..node })
+        };
+        for number in 0..limits::STREAMS_OF_NODES / limits::NODE_STREAMS {
+            let node = with_all(&format!("n{number}"));
+            assert!(!nodes.is_full_for(&node));
+            nodes.note(node);
+        }
+        assert!(nodes.is_full_for(&node("another", 0.0, &["s"])));
+        assert!(!nodes.is_full_for(&node("another", 0.0, &[])));
+        assert!(!nodes.is_full_for(&with_all("n7")));
+    }
 }

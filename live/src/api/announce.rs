@@ -69,7 +69,7 @@ impl Announcer {
             tls: announce.tls.clone(),
             // Another one does not get the token.
             redirects: 0,
-            total_within: limits::ANNOUNCED_WITHIN,
+            total_within: limits::ANNOUNCE_WITHIN,
             body_at_most: limits::ANNOUNCE_ANSWER,
             ..ClientOptions::default()
         };
