@@ -149,3 +149,17 @@ fn hls_js_stays_close_to_live() {
     }
     ends(page);
 }
+
+/// It fetches parts as soon as they are hinted at.
+#[test]
+fn shaka_player_gets_over_a_change_of_size_with_low_latency() {
+    let _alone = browser_to_itself();
+    let weir = Weir::start();
+    let publisher = on_air(&weir, "hinted", (320, 240));
+    let players = ["shaka-hls-ll"];
+    let page = page(&weir, "hinted", 3, &players);
+    all_play(&page, &players, "320x240");
+    publisher.send((480, 360)).unwrap();
+    all_play(&page, &players, "480x360");
+    ends(page);
+}

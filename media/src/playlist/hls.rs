@@ -111,10 +111,10 @@ impl Media<'_> {
             out.push('\n');
         }
         if let Some(open) = open {
-            if !open.parts.is_empty() {
-                self.begin(open, &mut epoch, &mut dated, out);
-                self.parts(open, out);
-            }
+            // Also before its first part is there: who fetches what is hinted at has to know which
+            // init segment it needs.
+            self.begin(open, &mut epoch, &mut dated, out);
+            self.parts(open, out);
             out.push_str("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"");
             self.name(self.part_file(open.number, open.parts.len()), out);
             out.push_str("\"\n");
@@ -221,7 +221,8 @@ impl Media<'_> {
             out.push_str("\"\n");
         }
         *epoch = Some(segment.epoch);
-        if segment.discontinuity || !*dated {
+        // When it begins is not known before its first part.
+        if segment.duration > 0 && (segment.discontinuity || !*dated) {
             out.push_str("#EXT-X-PROGRAM-DATE-TIME:");
             date_time(segment.wall, out);
             out.push('\n');

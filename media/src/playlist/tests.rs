@@ -149,6 +149,29 @@ video-z-1.m4s
 }
 
 #[test]
+fn a_hint_at_the_first_part_behind_a_discontinuity() {
+    let mut stream = Stream::new();
+    stream.part(200_000);
+    stream.close(8, true);
+    let text = stream.media(true, false).text();
+    let expected = "\
+#EXTINF:0.200000,
+video-z-0.m4s
+#EXT-X-DISCONTINUITY
+#EXT-X-MAP:URI=\"video-z-init1.mp4\"
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"video-z-1.0.m4s\"
+";
+    assert!(text.ends_with(expected), "{text}");
+    // It is linted as well: who fetches the part at once has to know what it needs.
+    let untold = swap(&text, "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"video-z-init1.mp4\"\n", "");
+    stream.part(200_000);
+    let mut linter = Linter::new();
+    assert_eq!(linter.fetched(&untold.unwrap()), []);
+    let faults = linter.fetched(&stream.media(true, false).text());
+    assert_eq!(faults.iter().map(|fault| fault.rule).collect::<Vec<_>>(), [Rule::Changed]);
+}
+
+#[test]
 fn a_track_that_stops_for_a_while() {
     let mut stream = Stream::new();
     stream.part(200_000);

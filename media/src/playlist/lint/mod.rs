@@ -288,9 +288,10 @@ fn over_time(last: &Playlist, list: &Playlist, faults: &mut Faults) {
     // The one that was in progress is there now as a segment, or still is in progress.
     let place = last.segments.len().checked_sub(removed);
     let now = place.map(|place| list.segments.get(place).unwrap_or(&list.open));
-    if let Some(now) = now
-        && !last.open.parts.is_empty()
-    {
+    // Whoever has fetched what was hinted at took it for what was said of it.
+    let goes_on = place.is_some_and(|place| place < list.segments.len()) || !list.ended;
+    let is_told = !last.open.parts.is_empty() || last.hint.is_some() && goes_on;
+    if let Some(now) = now.filter(|_| is_told) {
         same_parts(&last.open, now, faults);
     }
     dates(last, list, removed, faults);
