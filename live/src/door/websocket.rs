@@ -106,7 +106,18 @@ impl Handler for WebSocketPlayer {
         };
         match self.player.take() {
             Some(player) => goodbye.say(conn, player.account(el.now()), &self.hub),
-            None => self.hub.counters.ended(reason),
+            None => {
+                self.hub.counters.ended(reason);
+                let Goodbye { id, stream, door, detail, .. } = goodbye;
+                tracing::info!(
+                    conn = id,
+                    stream,
+                    door,
+                    reason = reason.label(),
+                    detail,
+                    "play ended before there was anything to play"
+                );
+            }
         }
     }
 }
