@@ -25,7 +25,7 @@ static ALLOCATOR: counting::Counting = counting::Counting;
 
 const WARM_UP: usize = 150;
 const FRAMES: usize = 600;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the loop's thread allocates while so many players are sent `FRAMES` frames; and the bytes
 /// each player got of them.
