@@ -18,6 +18,7 @@ use network::SourceId;
 use crate::counters::Reason;
 use crate::log::view::{Cursor, View};
 use crate::name::StreamName;
+use crate::seat::Seat;
 
 /// A client's number, the same as in the log: the loop that let it in, and which one it was there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -88,6 +89,13 @@ pub enum Role {
     },
     /// It plays by requests of their own, of which nobody adds up the bytes.
     Requests,
+}
+
+impl Role {
+    /// Of who has this seat.
+    pub(crate) fn player(seat: &Seat) -> Self {
+        Self::Player { view: Rc::clone(seat.view()), cursor: Rc::clone(seat.cursor()) }
+    }
 }
 
 impl Client {
@@ -185,11 +193,11 @@ impl Clients {
     }
 
     /// A player goes on in another log. What it skipped before is told no more.
-    pub(crate) fn moved(&self, id: &str, view: &Rc<View>, cursor: &Rc<Cursor>) {
+    pub(crate) fn moved(&self, id: &str, seat: &Seat) {
         let mut inner = self.inner.borrow_mut();
         let client = id.parse().ok().and_then(|id| inner.all.get_mut(&id));
         if let Some(client) = client {
-            client.role = Role::Player { view: Rc::clone(view), cursor: Rc::clone(cursor) };
+            client.role = Role::player(seat);
         }
     }
 

@@ -20,9 +20,9 @@ use crate::directory::{Listing, News};
 use crate::events::Event;
 use crate::hub::{Hub, Ticket};
 use crate::limits;
-use crate::log::view::{Cursor, View};
+use crate::log::view::View;
 use crate::name::StreamName;
-use crate::player::Account;
+use crate::seat::{Account, Seat};
 use crate::stream::Stream;
 
 /// How players are called that fetch segments.
@@ -39,13 +39,13 @@ impl Hub {
         id: &str,
         protocol: &'static str,
         conn: &Connection,
-        (view, cursor): (&Rc<View>, &Rc<Cursor>),
+        seat: &Seat,
         asked: Instant,
     ) {
         let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.counters.joins.observe(micros);
-        let role = Role::Player { view: Rc::clone(view), cursor: Rc::clone(cursor) };
-        self.enter("play", id, protocol, &view.name, Some(conn), role);
+        let role = Role::player(seat);
+        self.enter("play", id, protocol, &seat.view().name, Some(conn), role);
     }
 
     /// A publisher has begun.

@@ -27,7 +27,7 @@
 //! | [`desk`] | who comes and goes, noted and told to all loops | |
 //! | [`pace`] | how long frames wait for others, so that the loop can keep up | |
 //! | [`flush`] | which players are written to, in slices; what it costs | know what they are sent |
-//! | [`player`] | a cursor in a log | keep a queue |
+//! | [`seat`], [`player`] | a cursor in a log, and what is sent from there | keep a queue |
 //! | [`door`] | RTMP, HTTP-FLV and WebSocket-FLV on connections | decide who may |
 //! | [`api`] | what anybody may ask over HTTP | lock |
 //! | [`demo`] | a test card, published from inside | |
@@ -67,6 +67,7 @@ pub mod numbers;
 pub mod pace;
 pub mod pack;
 pub mod player;
+pub mod seat;
 pub mod segment;
 pub mod settings;
 pub mod stream;

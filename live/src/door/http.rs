@@ -235,8 +235,8 @@ impl Handler for HttpPlayer {
         );
         match &self.player {
             Some(player) => {
-                let place = (&self.view, player.cursor());
-                self.hub.plays(&self.id, self.view.format.name(), conn, place, self.asked);
+                let door = self.view.format.name();
+                self.hub.plays(&self.id, door, conn, player.seat(), self.asked);
                 conn.want_room();
             }
             // It was there a moment ago.
@@ -271,7 +271,7 @@ impl Handler for HttpPlayer {
             detail: &detail,
         };
         if let Some(player) = self.player.take() {
-            goodbye.say(conn, player.account(el.now()), &self.hub);
+            goodbye.say(conn, player.seat().account(el.now()), &self.hub);
         }
     }
 }

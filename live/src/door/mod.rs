@@ -23,7 +23,7 @@ use crate::counters::Reason;
 use crate::hub::Hub;
 use crate::limits;
 use crate::log::view::Start;
-use crate::player::Account;
+use crate::seat::Account;
 use crate::settings::Settings;
 
 /// The options of connections at all doors.

@@ -105,7 +105,7 @@ impl Handler for WebSocketPlayer {
             detail: &detail,
         };
         match self.player.take() {
-            Some(player) => goodbye.say(conn, player.account(el.now()), &self.hub),
+            Some(player) => goodbye.say(conn, player.seat().account(el.now()), &self.hub),
             None => {
                 self.hub.counters.ended(reason);
                 let Goodbye { id, stream, door, detail, .. } = goodbye;
@@ -134,8 +134,8 @@ impl WebSocketPlayer {
             self.player = Player::join(view, start, id, &counters, el.now(), out);
         });
         if let Some(player) = &self.player {
-            let place = (&self.view, player.cursor());
-            self.hub.plays(&self.id, self.view.format.name(), conn, place, self.asked);
+            let door = self.view.format.name();
+            self.hub.plays(&self.id, door, conn, player.seat(), self.asked);
         }
         conn.want_room();
         self.player.is_some()

@@ -77,7 +77,7 @@ pub(crate) struct Flush {
 struct Inner {
     index: Index,
     configs: VecDeque<(u32, Arc<Configs>)>,
-    seats: Slab<Seat>,
+    seats: Slab<Seated>,
     waiting: VecDeque<(Instant, Wake)>,
     /// Since when nobody has played or waited.
     deserted: Option<Instant>,
@@ -85,7 +85,7 @@ struct Inner {
 }
 
 /// A player's place among the others.
-struct Seat {
+struct Seated {
     source: SourceId,
     at: Rc<Cursor>,
 }
@@ -292,7 +292,7 @@ impl View {
     pub(crate) fn sit(&self, source: SourceId, at: u64) -> (usize, Rc<Cursor>) {
         let cell = Rc::new(Cursor::new(at));
         let mut inner = self.inner.borrow_mut();
-        let place = inner.seats.insert(Seat { source, at: Rc::clone(&cell) });
+        let place = inner.seats.insert(Seated { source, at: Rc::clone(&cell) });
         inner.deserted = None;
         // Before the next look around the writer might drop what this player needs.
         self.hold.set_needed(self.hold.needed().min(at));

@@ -12,17 +12,14 @@ use network::{Connection, SourceId};
 
 use crate::counters::Counters;
 use crate::limits;
-use crate::log::view::{Cursor, Start, View};
-use crate::player::{Account, Progress};
+use crate::log::view::{Start, View};
+use crate::player::Progress;
+use crate::seat::Seat;
 use crate::stream::frame_of;
 
 /// A cursor in the log of tags whose packets are sent one by one.
 pub struct CopyPlayer {
-    view: Rc<View>,
-    seat: usize,
-    at: Rc<Cursor>,
-    counters: Arc<Counters>,
-    since: Instant,
+    seat: Seat,
     /// Sent before the first packet.
     configs: Vec<Frame>,
     wants_audio: bool,
@@ -42,26 +39,16 @@ impl CopyPlayer {
         let configs = entry.configs.frames();
         let configs =
             configs.map(|frame| Frame { dts: time, pts: time, ..frame.clone() }).collect();
-        let (seat, at) = view.sit(source, entry.at);
-        counters.players.join();
         Some(Self {
-            view: Rc::clone(view),
-            seat,
-            at,
-            counters: Arc::clone(counters),
-            since: now,
+            seat: Seat::take(view, source, entry.at, counters, now),
             configs,
             wants_audio: true,
             wants_video: true,
         })
     }
 
-    pub fn view(&self) -> &Rc<View> {
-        &self.view
-    }
-
-    pub fn cursor(&self) -> &Rc<Cursor> {
-        &self.at
+    pub fn seat(&self) -> &Seat {
+        &self.seat
     }
 
     pub fn want(&mut self, track: Track, wanted: bool) {
@@ -79,25 +66,23 @@ impl CopyPlayer {
         session: &mut ServerSession,
         message_stream: u32,
     ) -> Progress {
-        let Some(file) = self.view.file() else { return Progress::Going };
-        let mut at = self.at.get();
-        if at < self.view.skip_before()
-            && let Some((entry, configs)) = self.view.skip_from(at)
+        let view = self.seat.view();
+        let Some(file) = view.file() else { return Progress::Going };
+        let mut at = self.seat.cursor().get();
+        if at < view.skip_before()
+            && let Some((entry, configs)) = self.seat.skip(at)
         {
-            self.at.skip(entry.at - at);
-            self.view.tally.skipped(entry.at - at);
-            self.counters.skipped(entry.at - at, self.view.lag(at));
             let frames = configs.iter().flat_map(|configs| configs.frames());
             self.configs.extend(frames.map(|frame| Frame { dts: entry.time, ..frame.clone() }));
             at = entry.at;
         }
-        if at < self.view.tail() {
+        if at < view.tail() {
             return Progress::Lost;
         }
         let from = at;
         let mut frames = std::mem::take(&mut self.configs);
         let mut room = limits::COPIED.saturating_sub(conn.queued());
-        self.view.walk(at, |packet, end| {
+        view.walk(at, |packet, end| {
             let len = usize::try_from(end - packet.at).unwrap_or(usize::MAX);
             if room == 0 {
                 return false;
@@ -111,8 +96,8 @@ impl CopyPlayer {
             at = end;
             true
         });
-        self.view.tally.sent(at - from);
-        self.at.set(at);
+        self.seat.sent(at - from);
+        self.seat.cursor().set(at);
         for frame in frames {
             let wanted = match frame.track {
                 Track::Audio => self.wants_audio,
@@ -126,7 +111,7 @@ impl CopyPlayer {
             let _ = session.send_media(message_stream, frame.track, time, &parts);
         }
         conn.compose(|out| session.take_output(out));
-        match (at == self.view.head(), self.view.has_ended()) {
+        match (at == view.head(), view.has_ended()) {
             (true, true) => Progress::Over,
             (true, false) => Progress::Going,
             (false, _) => {
@@ -134,22 +119,5 @@ impl CopyPlayer {
                 Progress::Going
             }
         }
-    }
-
-    pub fn account(&self, now: Instant) -> Account {
-        let (skips, skipped_bytes) = self.at.skipped();
-        Account {
-            seconds: now.saturating_duration_since(self.since).as_secs_f64(),
-            skips,
-            skipped_bytes,
-            lag_ms: self.view.lag(self.at.get()) / 1000,
-        }
-    }
-}
-
-impl Drop for CopyPlayer {
-    fn drop(&mut self) {
-        self.view.stand_up(self.seat);
-        self.counters.players.leave();
     }
 }

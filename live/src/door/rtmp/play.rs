@@ -18,8 +18,9 @@ use crate::door::http::playable;
 use crate::door::websocket::wait_on;
 use crate::door::{Goodbye, start_of};
 use crate::format::Format;
-use crate::log::view::{Cursor, Start, View};
+use crate::log::view::{Start, View};
 use crate::player::{Player, Progress};
+use crate::seat::Seat;
 
 pub(super) struct Wish {
     view: Rc<View>,
@@ -130,8 +131,8 @@ impl RtmpConnection {
         } else {
             playing.copied = CopyPlayer::join(&view, start, source, &counters, now);
         }
-        if let Some((view, cursor)) = playing.place() {
-            self.hub.plays(&self.id, "rtmp", conn, (view, cursor), asked);
+        if let Some(seat) = playing.seat() {
+            self.hub.plays(&self.id, "rtmp", conn, seat, asked);
         }
         conn.want_room();
         self.role = Role::Player(Box::new(playing));
@@ -145,7 +146,7 @@ impl RtmpConnection {
         let Role::Player(playing) = &mut self.role else { return };
         if playing.is_paused && playing.ends.is_none() {
             // It is sent nothing, but told where it is over.
-            if playing.view().is_some_and(|view| view.has_ended()) {
+            if playing.seat().is_some_and(|seat| seat.view().has_ended()) {
                 self.end_playing(conn, el, Reason::StreamEnded);
             }
             return;
@@ -214,15 +215,10 @@ impl RtmpConnection {
             return;
         };
         let now = el.now();
-        let account = match (&playing.shared, &playing.copied) {
-            (Some(player), _) => Some(player.account(now)),
-            (None, Some(player)) => Some(player.account(now)),
-            (None, None) => None,
-        };
-        if let Some((view, account)) = playing.view().zip(account) {
-            let (id, stream) = (self.id.as_str(), view.name.as_str());
+        if let Some(seat) = playing.seat() {
+            let (id, stream) = (self.id.as_str(), seat.view().name.as_str());
             let goodbye = Goodbye { id, stream, door: "rtmp", reason, detail };
-            goodbye.say(conn, account, &self.hub);
+            goodbye.say(conn, seat.account(now), &self.hub);
         }
         self.visits(conn, el);
     }
@@ -266,7 +262,7 @@ impl RtmpConnection {
         if playing.wants_audio && playing.wants_video || playing.is_paused {
             return;
         }
-        let view = self.hub.view(el, &player.view().name, Format::BASE);
+        let view = self.hub.view(el, &player.seat().view().name, Format::BASE);
         player.pump(conn);
         if !player.is_up_to_date() {
             return;
@@ -276,7 +272,7 @@ impl RtmpConnection {
         let Some(mut copied) = copied else { return };
         copied.want(Track::Audio, playing.wants_audio);
         copied.want(Track::Video, playing.wants_video);
-        self.hub.clients.moved(&self.id, &view, copied.cursor());
+        self.hub.clients.moved(&self.id, copied.seat());
         playing.copied = Some(copied);
         playing.shared = None;
     }
@@ -292,13 +288,8 @@ impl RtmpConnection {
 
 impl Playing {
     /// Where it is in which log; nowhere while it is neither sent what others are nor copies.
-    fn place(&self) -> Option<(&Rc<View>, &Rc<Cursor>)> {
-        let shared = self.shared.as_ref().map(|player| (player.view(), player.cursor()));
-        shared.or_else(|| self.copied.as_ref().map(|player| (player.view(), player.cursor())))
-    }
-
-    fn view(&self) -> Option<&Rc<View>> {
-        let copied = || self.copied.as_ref().map(CopyPlayer::view);
-        self.shared.as_ref().map(Player::view).or_else(copied)
+    fn seat(&self) -> Option<&Seat> {
+        let copied = || self.copied.as_ref().map(CopyPlayer::seat);
+        self.shared.as_ref().map(Player::seat).or_else(copied)
     }
 }
