@@ -106,7 +106,7 @@ fn slowest(wanted: Wanted<ClientId>) -> Step {
     })
 }
 
-/// `GET /api/v1/clients/ID`
+/// `GET /api/v1/clients/ID`, of all loops: the number does not say where it is now.
 pub(super) fn one(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventLoop) -> Answered {
     let id = match asked.client() {
         Ok(id) => id,
@@ -125,13 +125,19 @@ pub(super) fn one(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventL
             true
         })
     };
-    anywhere(api, reply, el, step, move |api, reply, batch| match batch {
-        None => api.fail(reply, &unknown()),
-        Some(batch) => api.object(reply, is_pretty, |json| {
-            envelope(json, api);
-            json.raw("client", &batch.bytes);
-        }),
-    })
+    api.ask(
+        reply,
+        el,
+        0..api.hub.loop_count(),
+        step,
+        move |api, reply, batches| match Batch::found(&batches) {
+            None => api.fail(reply, &unknown()),
+            Some(batch) => api.object(reply, is_pretty, |json| {
+                envelope(json, api);
+                json.raw("client", &batch.bytes);
+            }),
+        },
+    )
 }
 
 fn unknown() -> Wrong {
@@ -153,35 +159,19 @@ pub(super) fn kick(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut Event
             true
         })
     };
-    anywhere(api, reply, el, step, move |api, reply, batch| match batch {
-        None => api.fail(reply, &unknown()),
-        Some(_) => api.object(reply, is_pretty, |json| {
-            envelope(json, api);
-            json.text("kicked", id);
-        }),
-    })
-}
-
-/// Asks all loops for something that one of them has: a client's number does not say where it is now.
-fn anywhere(
-    api: &Rc<Api>,
-    reply: Reply<'_>,
-    el: &mut EventLoop,
-    step: impl Fn() -> Step,
-    answer: impl FnOnce(&Api, Reply<'_>, Option<&Batch>) -> Answered + 'static,
-) -> Answered {
-    if api.hub.gatherings.are_full() {
-        return api.fail(reply, &Wrong::busy());
-    }
-    let (answered, held) = reply.hold();
-    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
-    let done = Box::new(move |_: &Rc<Hub>, el: &mut EventLoop, batches: Vec<Batch>| {
-        held.reply(el, |reply| {
-            answer(&api, reply, batches.iter().find(|batch| !batch.rows.is_empty()))
-        });
-    });
-    hub.gather(el, 0..hub.loop_count(), step, done);
-    answered
+    api.ask(
+        reply,
+        el,
+        0..api.hub.loop_count(),
+        step,
+        move |api, reply, batches| match Batch::found(&batches) {
+            None => api.fail(reply, &unknown()),
+            Some(_) => api.object(reply, is_pretty, |json| {
+                envelope(json, api);
+                json.text("kicked", id);
+            }),
+        },
+    )
 }
 
 /// Milliseconds and bytes that a player is behind.

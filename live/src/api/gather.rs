@@ -65,6 +65,11 @@ impl Batch {
         self.rows.push((key, self.bytes.len()));
     }
 
+    /// The one of the loop that has what was asked for.
+    pub fn found(batches: &[Self]) -> Option<&Self> {
+        batches.iter().find(|batch| !batch.rows.is_empty())
+    }
+
     /// The bytes of a row.
     pub fn row(&self, at: usize) -> &[u8] {
         let end = |at: usize| self.rows.get(at).map_or(0, |(_, end)| *end);

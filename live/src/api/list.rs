@@ -50,29 +50,17 @@ pub(super) fn answer<K: Clone + 'static>(
         Ok(read) => read,
         Err(wrong) => return api.fail(reply, &wrong),
     };
-    if api.hub.gatherings.are_full() {
-        return api.fail(reply, &Wrong::busy());
-    }
     let is_pretty = wanted.is_pretty;
-    let (answered, held) = reply.hold();
-    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
-    let places = match kind.is_everywhere {
-        true => hub.place()..hub.place() + 1,
-        false => 0..hub.loop_count(),
+    let loops = match kind.is_everywhere {
+        true => api.hub.place()..api.hub.place() + 1,
+        false => 0..api.hub.loop_count(),
     };
-    hub.gather(
-        el,
-        places,
-        || (kind.rows)(wanted.clone()),
-        Box::new(move |_, el, batches| {
-            held.reply(el, |reply| {
-                let mut head = Vec::new();
-                let list = List::new(&api, kind.member, &page, is_pretty, batches, &mut head);
-                list.send(&api, reply, head)
-            });
-        }),
-    );
-    answered
+    let step = || (kind.rows)(wanted.clone());
+    api.ask(reply, el, loops, step, move |api, reply, batches| {
+        let mut head = Vec::new();
+        let list = List::new(api, kind.member, &page, is_pretty, batches, &mut head);
+        list.send(api, reply, head)
+    })
 }
 
 fn read<K>(kind: &Kind<K>, asked: &Asked) -> Result<(Page, Wanted<K>), Wrong> {

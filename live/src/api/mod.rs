@@ -37,6 +37,7 @@ mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,7 @@ use crate::hub::Hub;
 use crate::nodes::DECIDES;
 use announce::Announcer;
 use answer::Wrong;
+use gather::{Batch, Step};
 use given::Given;
 use query::Asked;
 
@@ -235,6 +237,27 @@ impl Api {
             Ok(asked) => (route.run)(self, asked, reply, el),
             Err(wrong) => self.fail(reply, &wrong),
         }
+    }
+
+    /// Has loops do something for an answer, each in its own time, and answers then.
+    fn ask(
+        self: &Rc<Self>,
+        reply: Reply<'_>,
+        el: &mut EventLoop,
+        loops: Range<usize>,
+        step: impl Fn() -> Step,
+        answer: impl FnOnce(&Self, Reply<'_>, Vec<Batch>) -> Answered + 'static,
+    ) -> Answered {
+        if self.hub.gatherings.are_full() {
+            return self.fail(reply, &Wrong::busy());
+        }
+        let (answered, held) = reply.hold();
+        let api = Rc::clone(self);
+        let done = Box::new(move |_: &Rc<Hub>, el: &mut EventLoop, batches: Vec<Batch>| {
+            held.reply(el, |reply| answer(&api, reply, batches));
+        });
+        self.hub.gather(el, loops, step, done);
+        answered
     }
 
     /// What a page of another origin asks before it asks.

@@ -107,12 +107,14 @@ pub(super) fn forget(
             true
         })
     };
-    decide(api, reply, el, step, move |api, reply, was_known| match was_known {
-        false => api.fail(reply, &unknown()),
-        true => api.object(reply, asked.is_pretty, |json| {
-            envelope(json, api);
-            json.text("forgotten", name);
-        }),
+    api.ask(reply, el, DECIDES..DECIDES + 1, step, move |api, reply, batches| {
+        match is_done(&batches) {
+            false => api.fail(reply, &unknown()),
+            true => api.object(reply, asked.is_pretty, |json| {
+                envelope(json, api);
+                json.text("forgotten", name);
+            }),
+        }
     })
 }
 
@@ -146,37 +148,23 @@ pub(super) fn note(
             true
         })
     };
-    decide(api, reply, el, step, move |api, reply, is_noted| match is_noted {
-        false => {
-            let text = "too many nodes are known, or too many streams of theirs";
-            api.fail(reply, &Wrong { message: text.to_owned(), ..Wrong::busy() })
+    api.ask(reply, el, DECIDES..DECIDES + 1, step, move |api, reply, batches| {
+        match is_done(&batches) {
+            false => {
+                let text = "too many nodes are known, or too many streams of theirs";
+                api.fail(reply, &Wrong { message: text.to_owned(), ..Wrong::busy() })
+            }
+            true => api.object(reply, is_pretty, |json| {
+                envelope(json, api);
+                json.text("noted", name);
+            }),
         }
-        true => api.object(reply, is_pretty, |json| {
-            envelope(json, api);
-            json.text("noted", name);
-        }),
     })
 }
 
-/// Has the loop that decides do something, and answers what came of it.
-fn decide(
-    api: &Rc<Api>,
-    reply: Reply<'_>,
-    el: &mut EventLoop,
-    step: impl Fn() -> Step,
-    answer: impl FnOnce(&Api, Reply<'_>, bool) -> Answered + 'static,
-) -> Answered {
-    if api.hub.gatherings.are_full() {
-        return api.fail(reply, &Wrong::busy());
-    }
-    let (answered, held) = reply.hold();
-    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
-    let done = Box::new(move |_: &Rc<Hub>, el: &mut EventLoop, batches: Vec<Batch>| {
-        let is_done = batches.first().is_some_and(|batch| batch.total > 0);
-        held.reply(el, |reply| answer(&api, reply, is_done));
-    });
-    hub.gather(el, DECIDES..DECIDES + 1, step, done);
-    answered
+/// Whether the loop that decides did it.
+fn is_done(batches: &[Batch]) -> bool {
+    batches.first().is_some_and(|batch| batch.total > 0)
 }
 
 /// A node as it announces itself.

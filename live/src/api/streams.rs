@@ -128,14 +128,15 @@ pub(super) fn one(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut EventL
             true
         })
     };
-    at_home(api, &name, reply, el, step, move |api, reply, batch| {
-        if batch.rows.is_empty() {
-            return api.fail(reply, &unknown());
+    let home = api.hub.home_of(&name);
+    api.ask(reply, el, home..home + 1, step, move |api, reply, batches| {
+        match Batch::found(&batches) {
+            None => api.fail(reply, &unknown()),
+            Some(batch) => api.object(reply, is_pretty, |json| {
+                envelope(json, api);
+                json.raw("stream", &batch.bytes);
+            }),
         }
-        api.object(reply, is_pretty, |json| {
-            envelope(json, api);
-            json.raw("stream", &batch.bytes);
-        })
     })
 }
 
@@ -161,38 +162,19 @@ pub(super) fn kick(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, el: &mut Event
             true
         })
     };
-    at_home(api, &name, reply, el, step, move |api, reply, batch| match batch.rows.first() {
-        None => api.fail(
-            reply,
-            &Wrong { message: "nobody publishes this stream".to_owned(), ..unknown() },
-        ),
-        Some((client, _)) => api.object(reply, is_pretty, |json| {
-            envelope(json, api);
-            json.text("kicked", client);
-        }),
+    let home = api.hub.home_of(&name);
+    api.ask(reply, el, home..home + 1, step, move |api, reply, batches| {
+        match batches.first().and_then(|batch| batch.rows.first()) {
+            None => {
+                let text = "nobody publishes this stream";
+                api.fail(reply, &Wrong { message: text.to_owned(), ..unknown() })
+            }
+            Some((client, _)) => api.object(reply, is_pretty, |json| {
+                envelope(json, api);
+                json.text("kicked", client);
+            }),
+        }
     })
-}
-
-/// Asks the loop where a stream lives.
-fn at_home(
-    api: &Rc<Api>,
-    name: &StreamName,
-    reply: Reply<'_>,
-    el: &mut EventLoop,
-    step: impl Fn() -> Step,
-    answer: impl FnOnce(&Api, Reply<'_>, &Batch) -> Answered + 'static,
-) -> Answered {
-    if api.hub.gatherings.are_full() {
-        return api.fail(reply, &Wrong::busy());
-    }
-    let home = api.hub.home_of(name);
-    let (answered, held) = reply.hold();
-    let (hub, api) = (Rc::clone(&api.hub), Rc::clone(api));
-    let done = Box::new(move |_: &Rc<Hub>, el: &mut EventLoop, batches: Vec<Batch>| {
-        held.reply(el, |reply| answer(&api, reply, batches.first().unwrap_or(&Batch::default())));
-    });
-    hub.gather(el, home..home + 1, step, done);
-    answered
 }
 
 /// Whole numbers of kilobits.
