@@ -271,6 +271,10 @@ fn bind(
         if let Some(tls) = tls {
             listen = listen.tls(tls.clone());
         }
+        if speaks == Speaks::Http {
+            // Who asks whether this server is ready hears that it is not.
+            listen = listen.while_draining();
+        }
         let bounds = listen.bind_each(count)?;
         let is_tls = tls.is_some();
         doors.push(bounds.into_iter().map(|bound| Door { bound, speaks, is_tls }).collect());

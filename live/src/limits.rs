@@ -201,6 +201,8 @@ pub const EVENTS_KEPT: usize = 1024;
 pub const EVENT_READERS: usize = 256;
 /// Bytes of events that somebody may be behind before it is closed.
 pub const EVENTS_BEHIND: usize = 1 << 20;
+/// Who reads events and takes none for so long is closed: its place is for those who do.
+pub const EVENTS_UNREAD: Duration = Duration::from_secs(30);
 /// Something is said to who reads events so often, so that proxies keep the connection.
 pub const EVENTS_ALIVE: Duration = Duration::from_secs(15);
 /// Streams with figures of their own in `/metrics`: each is seven series.

@@ -145,12 +145,7 @@ fn descriptors() -> usize {
 fn who_does_not_read_is_closed_and_counted_and_others_go_on() {
     let server = server_with_a_stream("");
     let mut good = Events::open(&server, "");
-    let lazy = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    lazy.set_recv_buffer_size(4096).unwrap();
-    lazy.connect(&server.http.into()).unwrap();
-    let mut lazy = TcpStream::from(lazy);
-    lazy.set_read_timeout(Some(PATIENCE)).unwrap();
-    lazy.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    let mut lazy = lazy_reader(&server, "");
     let reading = std::thread::spawn(move || {
         good.next("stream_end");
     });
@@ -165,4 +160,33 @@ fn who_does_not_read_is_closed_and_counted_and_others_go_on() {
     assert!(all.len() < 8 << 20, "{} bytes", all.len());
     assert_eq!(ask(&server, "DELETE", "/api/v1/streams/live/demo").status, 200);
     reading.join().unwrap();
+}
+
+/// Asks for events and does not read them.
+fn lazy_reader(server: &Server, header: &str) -> TcpStream {
+    let lazy = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    lazy.set_recv_buffer_size(4096).unwrap();
+    lazy.connect(&server.http.into()).unwrap();
+    let mut lazy = TcpStream::from(lazy);
+    lazy.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(lazy, "GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n").unwrap();
+    lazy
+}
+
+#[test]
+fn who_is_a_little_behind_and_takes_nothing_is_closed_too() {
+    let server = server_with_a_stream("[play]\nclose_after = \"10m\"\n");
+    (0..200).for_each(|_| drop(play(&server)));
+    let mut good = Events::open(&server, "Last-Event-ID: 1-1\r\n");
+    (0..200).for_each(|_| drop(good.next("stop")));
+    // All that is kept: more than its socket takes, and less than the bound.
+    let _lazy = lazy_reader(&server, "Last-Event-ID: 1-1\r\n");
+    let until = std::time::Instant::now() + 3 * PATIENCE;
+    while !ask(&server, "GET", "/metrics").text().contains("reason=\"slow_reader\"} 1\n") {
+        assert!(std::time::Instant::now() < until, "it is not closed");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    // Who reads is still told.
+    drop(play(&server));
+    good.next("stop");
 }

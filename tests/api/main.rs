@@ -7,6 +7,7 @@ mod client;
 mod bad_announcements;
 mod bad_questions;
 mod described;
+mod drains;
 mod edges_announce_themselves;
 mod events;
 mod kicks;

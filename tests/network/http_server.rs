@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use network::http::{Body, BodyWriter, Held, Method, ResponseWriter, Server, StatusCode};
-use network::{Connection, EventLoop, Handler, Listen, Threads};
+use network::{Connection, EventLoop, Handler, Listen, Ready, Source, SourceId, Threads};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -441,4 +441,45 @@ fn a_client_cannot_write_headers() {
         let answer = server.ask(&format!("GET {path} HTTP/1.1"), "");
         assert_eq!(status(&answer), "400", "{path}");
     }
+}
+
+#[test]
+fn who_comes_while_the_loop_drains_is_answered_and_not_waited_for() {
+    struct Stays;
+    impl Source for Stays {
+        fn ready(&mut self, _: &mut EventLoop, _: SourceId, _: Ready) {}
+        fn drain(&mut self, _: &mut EventLoop, _: SourceId) {}
+    }
+    let (tell, hear) = channel();
+    let threads = Threads::start(vec![tell], None, |el, _, tell| {
+        let listen = Listen::on(([127, 0, 0, 1], 0).into());
+        let (open, closes) = (listen.clone().while_draining().bind()?, listen.bind()?);
+        let addresses = [open.address().unwrap(), closes.address().unwrap()];
+        tell.send((addresses, el.add_plain(Box::new(Stays))))?;
+        let server = server();
+        for bound in [open, closes] {
+            let server = Rc::clone(&server);
+            el.accept_on(bound, move |_, _| Some(server.handler()))?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let ([open, closes], stays) = hear.recv().unwrap();
+    threads.drain(6 * LIMIT);
+    let until = Instant::now() + LIMIT;
+    while TcpStream::connect(closes).is_ok() {
+        assert!(Instant::now() < until, "it does not drain");
+    }
+    let mut late = TcpStream::connect(open).unwrap();
+    late.set_read_timeout(Some(LIMIT)).unwrap();
+    late.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("Connection: close\r\n") && answer.ends_with("root"), "{answer}");
+    // Neither it nor one that says nothing holds up the end.
+    let _silent = TcpStream::connect(open).unwrap();
+    threads.handles()[0].post(move |el| assert!(el.remove(stays))).unwrap();
+    let began = Instant::now();
+    threads.join();
+    assert!(began.elapsed() < LIMIT);
 }

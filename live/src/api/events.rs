@@ -1,7 +1,7 @@
 //! Server-Sent Events: what happens, as it happens.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network::http::{Answered, BodyWriter, Reply, StatusCode};
 use network::{CloseReason, Connection, EventLoop, Handler};
@@ -31,8 +31,16 @@ pub(super) fn stream(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut Even
             }
         },
     };
+    if api.hub.is_draining() {
+        let text = "this server is about to end; what happens is told no more";
+        return api.fail(reply, &Wrong::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
     if api.hub.events.readers() >= limits::EVENT_READERS {
-        return api.fail(reply, &Wrong::busy());
+        let text = format!(
+            "{} read events on this loop already; there is room when one of them ends",
+            limits::EVENT_READERS
+        );
+        return api.fail(reply, &Wrong::new(StatusCode::SERVICE_UNAVAILABLE, text));
     }
     let reader = Rc::clone(api);
     reply.stream(
@@ -43,7 +51,10 @@ pub(super) fn stream(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut Even
             head.header("X-Accel-Buffering", "no")?;
             head.header("Content-Type", "text/event-stream").map(drop)
         },
-        move |writer| Box::new(Reader { api: reader, writer: Some(writer), inbox: None, last }),
+        move |writer| {
+            let taken = Taken { bytes: 0, at: Instant::now() };
+            Box::new(Reader { api: reader, writer: Some(writer), inbox: None, last, taken })
+        },
     )
 }
 
@@ -52,6 +63,23 @@ struct Reader {
     writer: Option<BodyWriter>,
     inbox: Option<Rc<Inbox>>,
     last: Option<EventId>,
+    taken: Taken,
+}
+
+/// When somebody who is behind last took something.
+struct Taken {
+    bytes: u64,
+    at: Instant,
+}
+
+impl Taken {
+    /// Whether it has taken nothing for too long, with so many bytes taken in all and so many not.
+    fn is_stuck(&mut self, now: Instant, bytes: u64, left: u64) -> bool {
+        if left == 0 || bytes != self.bytes {
+            *self = Self { bytes, at: now };
+        }
+        now.saturating_duration_since(self.at) >= limits::EVENTS_UNREAD
+    }
 }
 
 impl Handler for Reader {
@@ -60,6 +88,8 @@ impl Handler for Reader {
             writer.send(conn, RETRY);
         }
         self.inbox = Some(self.api.hub.read_events(el, conn.id(), self.last));
+        // Whether it reads is looked at where it is told that the connection is alive.
+        conn.set_stalled(None);
         conn.start_timer(el, limits::EVENTS_ALIVE, ALIVE_TIMER);
     }
 
@@ -71,14 +101,19 @@ impl Handler for Reader {
         let (Some(inbox), Some(writer)) = (&self.inbox, &self.writer) else { return };
         for message in inbox.take() {
             if conn.queued() + message.len() > limits::EVENTS_BEHIND {
-                self.api.hub.counters.refused(ApiRefusal::SlowReader);
-                return conn.close_now();
+                return self.give_up(conn);
             }
             writer.send_shared(conn, message);
         }
     }
 
     fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, _: u32) {
+        // Of a Unix socket only its own queue is known.
+        let unsent = conn.tcp_info().map_or(0, |info| u64::from(info.unsent));
+        let taken = conn.sent().saturating_sub(unsent);
+        if self.taken.is_stuck(el.now(), taken, unsent + conn.queued() as u64) {
+            return self.give_up(conn);
+        }
         if let Some(writer) = &self.writer {
             writer.send(conn, ALIVE);
         }
@@ -96,5 +131,31 @@ impl Handler for Reader {
 
     fn closed(&mut self, conn: &mut Connection, el: &mut EventLoop, _: &CloseReason) {
         self.api.hub.stop_reading_events(el, conn.id());
+    }
+}
+
+impl Reader {
+    fn give_up(&self, conn: &mut Connection) {
+        self.api.hub.counters.refused(ApiRefusal::SlowReader);
+        conn.close_now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_something_now_and_then_is_not_stuck() {
+        let began = Instant::now();
+        let at = |share: u32| began + limits::EVENTS_UNREAD * share / 4;
+        let mut taken = Taken { bytes: 0, at: began };
+        assert!(!taken.is_stuck(at(3), 10, 90));
+        assert!(!taken.is_stuck(at(6), 10, 190), "it took something three quarters ago");
+        assert!(taken.is_stuck(at(7), 10, 190));
+        assert!(!taken.is_stuck(at(7), 11, 189));
+        assert!(!taken.is_stuck(at(12), 11, 0), "there is nothing to be taken");
+        assert!(!taken.is_stuck(at(15), 11, 5));
+        assert!(taken.is_stuck(at(16), 11, 5));
     }
 }

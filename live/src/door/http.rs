@@ -98,6 +98,9 @@ fn media(
             return fail(hub, reply, StatusCode::BAD_REQUEST, &error.to_string());
         }
     };
+    if hub.is_draining() {
+        return fail(hub, reply, StatusCode::SERVICE_UNAVAILABLE, "this server is about to end");
+    }
     let container = match asked {
         Asked::Play(container) => container,
         Asked::Master => return hls.master(request, reply, el, &name),

@@ -552,7 +552,9 @@ impl HttpConnection {
         head: &RequestHead<'_>,
         body: &[u8],
     ) -> Next {
-        let to = head.reply_to();
+        let mut to = head.reply_to();
+        // Who keeps its connection would not find out where else to go.
+        to.keep_alive &= !el.is_draining();
         let server = Rc::clone(&self.server);
         let peer = conn.peer();
         let is_tls = conn.is_tls();

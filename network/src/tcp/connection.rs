@@ -687,6 +687,8 @@ pub struct Detached {
     pub(super) peer_ended: bool,
     pub(super) half_close: bool,
     pub(super) half_closed: bool,
+    /// It is served although the loop drains, which does not wait for it then.
+    pub(super) while_draining: bool,
     pub(super) received: u64,
     pub(super) sent: u64,
 }
@@ -716,6 +718,7 @@ impl Detached {
             peer_ended: false,
             half_close: false,
             half_closed: false,
+            while_draining: false,
             received: 0,
             sent: 0,
         }

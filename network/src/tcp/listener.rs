@@ -42,6 +42,7 @@ pub struct Listen {
     limiter: Option<Limiter>,
     refusal: Bytes,
     tls: Option<TlsServer>,
+    while_draining: bool,
 }
 
 /// Why nobody can be accepted there.
@@ -70,6 +71,7 @@ impl Listen {
             limiter: None,
             refusal: Bytes::new(),
             tls: None,
+            while_draining: false,
         }
     }
 
@@ -100,6 +102,15 @@ impl Listen {
     #[must_use]
     pub fn tls(mut self, tls: TlsServer) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Goes on accepting while the loop drains, so that who comes can be told that it does. The drain
+    /// waits neither for the listener nor for who came that late: what they are in the middle of ends
+    /// with the loop.
+    #[must_use]
+    pub fn while_draining(mut self) -> Self {
+        self.while_draining = true;
         self
     }
 
@@ -436,6 +447,14 @@ impl Source for Listener {
         self.ready(el, id, Ready::READABLE);
     }
 
+    fn drain(&mut self, el: &mut EventLoop, id: SourceId) {
+        if self.bound.listen.while_draining {
+            el.ends_without(id);
+        } else {
+            el.remove(id);
+        }
+    }
+
     fn listener(&mut self) -> Option<&mut Listener> {
         Some(self)
     }
@@ -456,6 +475,7 @@ impl Listener {
         };
         let mut detached = Detached::accepted(fd, peer, Options::default());
         detached.pass = pass;
+        detached.while_draining = listen.while_draining;
         if let Some(tls) = &listen.tls {
             match tls.channel() {
                 Ok(channel) => detached.tls = Some(Box::new(channel)),

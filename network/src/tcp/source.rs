@@ -496,6 +496,7 @@ impl TcpSource {
             peer_ended: conn.flags.peer_ended,
             half_close: conn.flags.half_close,
             half_closed: conn.flags.half_closed,
+            while_draining: false,
             received: conn.received,
             sent: conn.sent,
         };
@@ -605,7 +606,10 @@ impl EventLoop {
             conn.deadline = Some(self.now() + conn.options.handshake);
         }
         if self.is_draining() {
-            conn.close();
+            match from.while_draining {
+                true => self.ends_without(id),
+                false => conn.close(),
+            }
         }
         self.count_connection(1);
         self.fill(id, Box::new(TcpSource { conn, handler }));
