@@ -17,12 +17,16 @@ const PARTS: [(&str, &str, &str); 5] = [
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Adds the console to a server's routes. `rtmp` is the port that publishers are told.
+/// Adds the console to a server's routes. `publish` is the scheme and the port that publishers are told.
 ///
 /// # Errors
 /// A path is taken.
-pub fn routes(mut server: ServerBuilder, rtmp: Option<u16>) -> Result<ServerBuilder, RouteError> {
-    let page = PAGE.replace("{rtmp}", &rtmp.map(|port| port.to_string()).unwrap_or_default());
+pub fn routes(
+    mut server: ServerBuilder,
+    publish: Option<(&str, u16)>,
+) -> Result<ServerBuilder, RouteError> {
+    let publish = publish.map(|(scheme, port)| format!("{scheme}:{port}")).unwrap_or_default();
+    let page = PAGE.replace("{publish}", &publish);
     server = Asset::new(HTML, POLICY, page).at(server, "/console")?;
     for (path, kind, text) in PARTS {
         server = Asset::new(kind, POLICY, text).at(server, path)?;

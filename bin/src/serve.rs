@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use live::api::{About, Announce, Api, ReadFrom};
 use live::door::{self, rtmp::RtmpConnection};
-use live::events::Event;
+use live::events::{Event, Reload};
 use live::{Counters, Hub, Loops, Settings, StreamName, settings};
 use network::http::{RouteError, Server, Url};
 use network::tls::{TlsClient, TlsServer};
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let limiter = limiter(&config, open_files);
     let mut doors = bind(&config, &settings, count, &limiter, tls.as_ref())?;
     let urls = urls(&doors);
-    let rtmp = rtmp_port(&doors);
+    let publish = publish_at(&doors);
     let page = watch_page(&doors);
 
     let cores: Vec<usize> = (0..network::default_loops()).collect();
@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     on_each(&threads, || {
         let (status, about, tls) = (Arc::clone(&status), Arc::clone(&about), tls.clone());
         let here: Vec<Door> = doors.iter_mut().filter_map(|bounds| bounds.pop()).collect();
-        move |el| open(el, here, &status, about, rtmp, tls)
+        move |el| open(el, here, &status, about, publish, tls)
     })?;
     if args.demo {
         on_each(&threads, || publish_demo)?;
@@ -289,9 +289,14 @@ fn urls(doors: &[Vec<Door>]) -> Vec<String> {
         Some(shown(doors.iter().flatten().find(wanted)?.bound.endpoint()))
     };
     let mut lines = Vec::new();
-    if let Some(rtmp) = at(Speaks::Rtmp, false) {
-        lines.push(format!("publish to  rtmp://{rtmp}/live/NAME"));
-        lines.push(format!("play        rtmp://{rtmp}/live/NAME"));
+    let rtmp = at(Speaks::Rtmp, false).map(|address| ("rtmp", address));
+    let rtmps = || at(Speaks::Rtmp, true).map(|address| ("rtmps", address));
+    match rtmp.or_else(rtmps) {
+        Some((scheme, address)) => {
+            lines.push(format!("publish to  {scheme}://{address}/live/NAME"));
+            lines.push(format!("play        {scheme}://{address}/live/NAME"));
+        }
+        None => lines.push("nobody can publish: [rtmp] listen is empty".to_owned()),
     }
     if let Some(http) = at(Speaks::Http, false) {
         lines.push(format!("play        http://{http}/live/NAME.flv, or ws:// with the same path"));
@@ -318,14 +323,21 @@ fn watch_page(doors: &[Vec<Door>]) -> Option<String> {
     Some(format!("{scheme}://{}/watch/live/demo", shown(door.bound.endpoint())))
 }
 
-/// The port that publishers are told.
-fn rtmp_port(doors: &[Vec<Door>]) -> Option<u16> {
-    let door = doors.iter().flatten().find(|door| door.speaks == Speaks::Rtmp && !door.is_tls)?;
-    match door.bound.endpoint() {
-        Endpoint::Ip(address) => Some(address.port()),
-        Endpoint::Name(_, port) => Some(*port),
-        Endpoint::Unix(_) => None,
-    }
+/// The scheme and the port that publishers are told.
+type Publish = Option<(&'static str, u16)>;
+
+/// Where publishers get in; without TLS first, which every encoder speaks.
+fn publish_at(doors: &[Vec<Door>]) -> Publish {
+    let at = |is_tls: bool| {
+        let all = doors.iter().flatten();
+        let mut wanted = all.filter(|door| door.speaks == Speaks::Rtmp && door.is_tls == is_tls);
+        match wanted.next()?.bound.endpoint() {
+            Endpoint::Ip(address) => Some(address.port()),
+            Endpoint::Name(_, port) => Some(*port),
+            Endpoint::Unix(_) => None,
+        }
+    };
+    at(false).map(|port| ("rtmp", port)).or_else(|| at(true).map(|port| ("rtmps", port)))
 }
 
 /// Runs a task on each loop and waits until all have done theirs.
@@ -353,12 +365,12 @@ fn open(
     doors: Vec<Door>,
     status: &Arc<Status>,
     about: Arc<About>,
-    rtmp: Option<u16>,
+    publish: Publish,
     tls: Option<TlsServer>,
 ) -> Result<(), Box<dyn Error>> {
     let hub = Hub::here().ok_or("this loop has no hub")?;
     let api = Api::start(el, &hub, about);
-    let server = routes(&hub, &api, Arc::clone(status), rtmp, el)?;
+    let server = routes(&hub, &api, Arc::clone(status), publish, el)?;
     for Door { bound, speaks, .. } in doors {
         let (hub, server, tls) = (Rc::clone(&hub), Rc::clone(&server), tls.clone());
         el.accept_on(bound, move |el, _| {
@@ -375,13 +387,14 @@ fn routes(
     hub: &Rc<Hub>,
     api: &Rc<Api>,
     status: Arc<Status>,
-    rtmp: Option<u16>,
+    publish: Publish,
     el: &mut EventLoop,
 ) -> Result<Rc<Server>, RouteError> {
     let words = Rc::clone(api);
     let server = Server::builder().on_failure(move |failure, reply| words.failure(failure, reply));
+    let rtmp = publish.filter(|(scheme, _)| *scheme == "rtmp").map(|(_, port)| port);
     let server = web::routes(server, hub, api, status, rtmp)?;
-    let server = console::routes(server, rtmp)?;
+    let server = console::routes(server, publish)?;
     Ok(door::http::routes(api.routes(server)?, hub, el)?.build())
 }
 
@@ -438,22 +451,25 @@ fn wait_for_end(
 
 /// Reads the certificate anew; the one in force stays where the files are broken.
 fn reload(tls: Option<&TlsServer>, first: Option<&Handle>) {
-    let is_good = match tls.map(TlsServer::reload) {
-        None => return tracing::info!("nothing to reload: there is no certificate"),
+    let done = match tls.map(TlsServer::reload) {
+        None => {
+            tracing::info!("nothing to reload: there is no certificate");
+            Reload::NothingThere
+        }
         Some(Ok(())) => {
             tracing::info!("certificate reloaded");
-            true
+            Reload::Done
         }
         Some(Err(error)) => {
             tracing::error!(%error, "certificate not reloaded");
-            false
+            Reload::Failed(error.to_string())
         }
     };
     // A loop that has ended has nobody left who would hear of it.
     let _ = first.map(|first| {
         first.post(move |_| {
             if let Some(hub) = Hub::here() {
-                hub.events.note(Event::reload(is_good));
+                hub.events.note(Event::reload(&done));
             }
         })
     });

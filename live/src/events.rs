@@ -1,4 +1,4 @@
-//! What happens, told to whoever listens: publish, unpublish, play, stop, skips, reloads.
+//! What happens, told to whoever listens: publish, unpublish, play, stop, skips, certificates read again.
 //!
 //! ```text
 //!   loop 0, 1, ...: noted ──(4 times a second)──► loop 0: numbered, kept ──► loops that listen ──► readers
@@ -42,8 +42,23 @@ pub struct Event {
     pub peer: Option<SocketAddr>,
     /// Why.
     pub reason: Option<&'static str>,
+    /// What was meant, where it is no stream.
+    pub what: Option<&'static str>,
+    /// More than the reason.
+    pub detail: Option<String>,
     /// Figures, each with its name.
     pub figures: Vec<(&'static str, u64)>,
+}
+
+/// What came of reading the certificate again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reload {
+    /// The one that was read is in force.
+    Done,
+    /// This server has none.
+    NothingThere,
+    /// The one before stays in force, for this reason.
+    Failed(String),
 }
 
 impl Event {
@@ -57,13 +72,25 @@ impl Event {
             protocol: None,
             peer: None,
             reason: None,
+            what: None,
+            detail: None,
             figures: Vec::new(),
         }
     }
 
-    /// The settings were read again, or could not be.
-    pub fn reload(is_good: bool) -> Self {
-        Self { reason: Some(if is_good { "done" } else { "failed" }), ..Self::now("reload") }
+    /// The certificate was to be read again: nothing else is. It was, or could not be.
+    pub fn reload(done: &Reload) -> Self {
+        let (reason, detail) = match done {
+            Reload::Done => ("done", None),
+            Reload::NothingThere => ("nothing", None),
+            Reload::Failed(why) => ("failed", Some(why.clone())),
+        };
+        Self { reason: Some(reason), what: Some("certificate"), detail, ..Self::now("reload") }
+    }
+
+    /// So many were not told.
+    fn lost(count: u64) -> Self {
+        Self { figures: vec![("count", count)], ..Self::now("lost") }
     }
 
     /// As a message of an event stream.
@@ -91,6 +118,12 @@ impl Event {
             }
             if let Some(reason) = self.reason {
                 json.text("reason", reason);
+            }
+            if let Some(what) = self.what {
+                json.text("what", what);
+            }
+            if let Some(detail) = &self.detail {
+                json.text("detail", detail);
             }
             for (name, value) in &self.figures {
                 json.number(name, *value);
@@ -136,6 +169,8 @@ impl Inbox {
 #[derive(Default)]
 pub struct Events {
     noted: RefCell<Vec<Event>>,
+    /// What all loops may note at once is shared among them.
+    loops: Cell<usize>,
     lost: Cell<u64>,
     readers: RefCell<Vec<(SourceId, Rc<Inbox>)>>,
     keeper: RefCell<Keeper>,
@@ -153,7 +188,8 @@ impl Events {
     /// Something happened.
     pub fn note(&self, event: Event) {
         let mut noted = self.noted.borrow_mut();
-        if noted.len() < limits::EVENTS_AT_ONCE {
+        let share = limits::EVENTS_AT_ONCE / self.loops.get().max(1);
+        if noted.len() < share.max(limits::EVENTS_OF_A_LOOP) {
             noted.push(event);
         } else {
             self.lost.set(self.lost.get() + 1);
@@ -164,7 +200,7 @@ impl Events {
         let mut noted = std::mem::take(&mut *self.noted.borrow_mut());
         match self.lost.take() {
             0 => {}
-            lost => noted.push(Event { figures: vec![("count", lost)], ..Event::now("lost") }),
+            lost => noted.push(Event::lost(lost)),
         }
         noted
     }
@@ -204,18 +240,25 @@ impl Keeper {
         messages
     }
 
-    /// What is kept behind `last`; of another run of the server all, since none was told.
+    /// What is kept behind `last`, and how much is not; of another run of the server all, since none was told.
     fn missed(&self, last: Option<EventId>) -> Vec<Bytes> {
         let Some(EventId { boot, number }) = last else { return Vec::new() };
         let after = if boot == self.boot { number } else { 0 };
         let behind = self.kept.iter().filter(|(number, _)| *number > after);
-        behind.map(|(number, event)| event.message(self.boot, *number)).collect()
+        let messages = behind.map(|(number, event)| event.message(self.boot, *number));
+        // What is not kept any more; of another run nobody knows how much it was.
+        let forgotten = self.kept.front().map_or(0, |(oldest, _)| oldest - 1);
+        // Run 0 was never: whoever comes from there wants what is kept.
+        let lost = if boot == 0 { 0 } else { forgotten.saturating_sub(after) };
+        let lost = (lost > 0).then(|| Event::lost(lost).message(self.boot, forgotten));
+        lost.into_iter().chain(messages).collect()
     }
 }
 
 impl Hub {
     /// Passes on what was noted on this loop.
     pub(crate) fn tell_events(self: &Rc<Self>, el: &mut EventLoop) {
+        self.events.loops.set(self.handles().len());
         let noted = self.events.take_noted();
         self.counters.events_lost.add(
             noted
@@ -298,8 +341,15 @@ mod tests {
         let last = |text: String| keeper.missed(text.parse().ok()).len();
         assert_eq!(keeper.missed(None).len(), 0);
         assert_eq!(last(format!("{boot}-{}", limits::EVENTS_KEPT + 7)), 3);
-        assert_eq!(last(format!("{boot}-2")), limits::EVENTS_KEPT, "as many as there are");
-        assert_eq!(last(format!("{}-5", boot - 1)), limits::EVENTS_KEPT, "another run");
+        let one_more = limits::EVENTS_KEPT + 1;
+        assert_eq!(last(format!("{boot}-10")), limits::EVENTS_KEPT, "all that is missing");
+        assert_eq!(last(format!("{boot}-2")), one_more, "as many as there are, and a word");
+        assert_eq!(last(format!("{}-5", boot - 1)), one_more, "another run");
+        assert_eq!(last("0-0".to_owned()), limits::EVENTS_KEPT, "all that is kept");
+        let first = keeper.missed(format!("{boot}-2").parse().ok()).remove(0);
+        let text = String::from_utf8(first.to_vec()).unwrap();
+        assert!(text.starts_with(&format!("id: {boot}-10\nevent: lost\n")), "{text}");
+        assert!(text.contains("\"count\":8}"), "{text}");
         assert!("x".parse::<EventId>().is_err());
     }
 
@@ -313,5 +363,13 @@ mod tests {
         assert_eq!(noted.len(), limits::EVENTS_AT_ONCE + 1);
         assert_eq!(noted.last().unwrap().figures, [("count", 3)]);
         assert!(events.take_noted().is_empty());
+        // More loops have less room each: what all tell at once is as much.
+        for loops in [2, 4, 10_000] {
+            events.loops.set(loops);
+            (0..limits::EVENTS_AT_ONCE).for_each(|_| events.note(Event::now("play")));
+            let told = events.take_noted().len() - 1;
+            let share = limits::EVENTS_AT_ONCE / loops;
+            assert_eq!(told, share.max(limits::EVENTS_OF_A_LOOP), "{loops} loops");
+        }
     }
 }

@@ -193,13 +193,15 @@ pub const ANNOUNCE_AT_MOST: Duration = Duration::from_secs(1);
 pub const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer to that: a few words.
 pub const ANNOUNCE_ANSWER: u64 = 4096;
-/// Events that one loop tells in a quarter of a second; the rest is counted.
+/// Events that all loops tell in a quarter of a second, about a megabyte; the rest is counted.
 pub const EVENTS_AT_ONCE: usize = 4096;
+/// A loop may tell so many, however many loops there are.
+pub const EVENTS_OF_A_LOOP: usize = 64;
 /// Events that are kept for who comes back.
 pub const EVENTS_KEPT: usize = 1024;
 /// Who reads events on one loop; each costs a connection and what it is behind.
 pub const EVENT_READERS: usize = 256;
-/// Bytes of events that somebody may be behind before it is closed.
+/// Bytes of events that somebody may be behind when there are more; then it is closed.
 pub const EVENTS_BEHIND: usize = 1 << 20;
 /// Who reads events and takes none for so long is closed: its place is for those who do.
 pub const EVENTS_UNREAD: Duration = Duration::from_secs(30);

@@ -83,10 +83,19 @@ fn a_reload_is_told() {
         Server::start(&format!("[tls]\ncertificate = \"{path}\"\nkey = \"{path}\"\n"), &[]);
     let mut events = Events::open(&server, "");
     server.program.signal("HUP");
-    assert_eq!(events.next("reload")["reason"], "done");
+    let done = events.next("reload");
+    assert_eq!((&done["what"], &done["reason"]), (&"certificate".into(), &"done".into()));
+    assert!(done["detail"].is_null(), "{done}");
     std::fs::remove_file(&file).unwrap();
     server.program.signal("HUP");
-    assert_eq!(events.next("reload")["reason"], "failed");
+    let failed = events.next("reload");
+    assert_eq!(failed["reason"], "failed");
+    assert!(failed["detail"].as_str().unwrap().contains(path), "{failed}");
+    // Where there is none, who asked for it hears that.
+    let server = Server::start("", &[]);
+    let mut events = Events::open(&server, "");
+    server.program.signal("HUP");
+    assert_eq!(events.next("reload")["reason"], "nothing");
 }
 
 #[test]

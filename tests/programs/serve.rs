@@ -91,3 +91,35 @@ fn pages_are_for_browsers_and_names_for_those_who_may_know() {
     let other = ask("/live.json", "X-Forwarded-For: 192.0.2.1");
     assert!(other.contains(r#""streams":null"#) && other.contains(r#""rtmp_port":"#), "{other}");
 }
+
+#[test]
+fn publishers_are_told_where_they_get_in() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |end: &str, text: &str| {
+        let name = format!("weir-publishers-{}.{end}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let pem = file("pem", &(made.cert.pem() + &made.signing_key.serialize_pem()));
+    let console = |config: &str, words: &str| {
+        let config = file("toml", &format!("[http]\nlisten = \"127.0.0.1:0\"\n{config}"));
+        let server = Program::start("weir", &["serve", "--config", &config, "--loops", "1"]);
+        let line = server.wait_for(words);
+        let url = format!("http://{}/console", server.address_in("operate at"));
+        let page = Command::new("curl").args(["-sS", "--max-time", "20", &url]).output().unwrap();
+        std::fs::remove_file(config).unwrap();
+        (line, String::from_utf8(page.stdout).unwrap())
+    };
+    let tls = format!(
+        "[rtmp]\nlisten = \"\"\ntls_listen = \"127.0.0.1:0\"\n\
+         [tls]\ncertificate = \"{pem}\"\nkey = \"{pem}\"\n"
+    );
+    let (line, page) = console(&tls, "publish to");
+    let (_, rest) = line.split_once("publish to  rtmps://127.0.0.1:").unwrap();
+    let (port, _) = rest.split_once("/live/NAME").unwrap();
+    assert!(page.contains(&format!("data-publish=\"rtmps:{port}\"")), "{page}");
+    let (_, page) = console("[rtmp]\nlisten = \"\"\n", "nobody can publish");
+    assert!(page.contains("data-publish=\"\""), "{page}");
+    std::fs::remove_file(pem).unwrap();
+}

@@ -126,14 +126,21 @@ pub fn event(event: &Value) -> (Level, String) {
             (Level::Notice, format!("{stream}: players skipped {}, {bytes}", times()))
         }
         "reload" => {
-            let level = if reason == "done" { Level::Good } else { Level::Bad };
-            (level, format!("settings read again: {reason}"))
+            let what = text(&event["what"]);
+            match reason.as_str() {
+                "done" => (Level::Good, format!("{what} read again")),
+                "nothing" => (Level::Notice, format!("no {what} to read again: there is none")),
+                _ => {
+                    let why = text(&event["detail"]);
+                    (Level::Bad, format!("{what} not read again, the one before holds: {why}"))
+                }
+            }
         }
         "lost" => {
             let count = number(&event["count"]);
             (
                 Level::Notice,
-                format!("{} came too fast to be told", plural(count, "event", "events")),
+                format!("not told or not kept: {}", plural(count, "event", "events")),
             )
         }
         other => (Level::Plain, clean(other)),
@@ -201,6 +208,19 @@ mod tests {
         assert_eq!(clean("a\x1b[2Jb\u{202e}c\r\n"), "a?[2Jb?c??");
         let told = event(&json!({ "event": "play", "stream": "a\x07", "address": "\x1b]0;x" }));
         assert!(!told.1.chars().any(char::is_control), "{told:?}");
+    }
+
+    #[test]
+    fn what_was_read_again_is_said() {
+        let told = |reason: &str| {
+            event(&json!({
+                "event": "reload", "what": "certificate", "reason": reason, "detail": "no such file",
+            }))
+        };
+        assert_eq!(told("done"), (Level::Good, "certificate read again".to_owned()));
+        assert!(told("nothing").1.contains("there is none"));
+        let (level, words) = told("failed");
+        assert!(level == Level::Bad && words.ends_with(": no such file"), "{words}");
     }
 
     #[test]

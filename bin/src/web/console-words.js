@@ -67,8 +67,13 @@ export function told(event) {
     case 'skips':
       return ['notice', '»', `${event.stream}: players skipped ${plural(event.skips, 'time', 'times')}, ${bytes(event.skipped_bytes)}`];
     case 'reload':
-      return [event.reason === 'done' ? 'good' : 'bad', '↻', `settings read again: ${event.reason}`];
-    case 'lost': return ['notice', '?', `${plural(event.count, 'event', 'events')} came too fast to be told`];
+      switch (event.reason) {
+        case 'done': return ['good', '↻', `${event.what} read again`];
+        case 'nothing': return ['notice', '↻', `no ${event.what} to read again: there is none`];
+        default:
+          return ['bad', '↻', `${event.what} not read again, the one before holds: ${event.detail}`];
+      }
+    case 'lost': return ['notice', '?', `not told or not kept: ${plural(event.count, 'event', 'events')}`];
     default: return ['', '·', event.event];
   }
 }

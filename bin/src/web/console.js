@@ -405,8 +405,11 @@ $('kick-form').addEventListener('submit', event => {
 // ---- how to publish ----
 
 function tellHow() {
-  const port = document.body.dataset.rtmp;
-  const server = `rtmp://${location.hostname}${port === '1935' ? '' : `:${port}`}/live`;
+  const [scheme, port] = document.body.dataset.publish.split(':');
+  $('closed').hidden = Boolean(port);
+  $('how').hidden = !port;
+  const usual = scheme === 'rtmp' && port === '1935' || scheme === 'rtmps' && port === '443';
+  const server = `${scheme}://${location.hostname}${usual ? '' : `:${port}`}/live`;
   text($('server'), server);
   text($('url'), `${server}/talk`);
   text($('ffmpeg'), 'ffmpeg -re -f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine=frequency=440 '
