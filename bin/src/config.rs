@@ -17,6 +17,7 @@ use network::{Endpoint, tls::TlsServer};
 
 use reader::{Fault, Reader, one_line};
 pub use sections::*;
+pub use shown::CommandLine;
 use value::{shown_duration, shown_size};
 
 /// A config file with every key explained, commented out and at its default.

@@ -101,7 +101,8 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         },
     )?;
     loops.set(threads.handles().to_vec());
-    let about = Arc::new(about(&config, counters.clone(), limiter, announce));
+    let line = config::CommandLine { config: args.config.as_deref(), demo: args.demo };
+    let about = Arc::new(about(&config, line, counters.clone(), limiter, announce));
     let status = Arc::new(Status::new(threads.handles().to_vec(), counters));
     // The loops know each other: clients may come in.
     on_each(&threads, || {
@@ -205,6 +206,7 @@ fn limiter(config: &Config, open_files: u64) -> Limiter {
 /// What the API tells of the process, and to whom.
 fn about(
     config: &Config,
+    line: config::CommandLine<'_>,
     counters: Vec<Arc<Counters>>,
     limiter: Limiter,
     announce: Option<Announce>,
@@ -224,7 +226,7 @@ fn about(
         },
         cors: api.cors.clone(),
         announce,
-        config: [config.shown(false), config.shown(true)],
+        config: [config.shown(line, false), config.shown(line, true)],
         counters,
         began: SystemTime::now(),
         started: Instant::now(),

@@ -193,6 +193,8 @@ pub const ANNOUNCE_AT_MOST: Duration = Duration::from_secs(1);
 pub const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer to that: a few words.
 pub const ANNOUNCE_ANSWER: u64 = 4096;
+/// Seconds whose traffic is remembered, for a chart of five minutes: 24 bytes each.
+pub const FLOW: usize = 300;
 /// Events that all loops tell in a quarter of a second, about a megabyte; the rest is counted.
 pub const EVENTS_AT_ONCE: usize = 4096;
 /// A loop may tell so many, however many loops there are.

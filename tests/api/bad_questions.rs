@@ -46,6 +46,9 @@ fn each_is_told_what_is_wrong() {
             "{target}: {error}"
         );
     }
+    let slash = ask(&server, "GET", "/api/v1/streams/live%2Fdemo").json();
+    let told = slash["message"].as_str().unwrap();
+    assert!(told.contains("APP/NAME"), "{told}");
     let long = format!("/api/v1/clients?name={}", "x".repeat(600));
     assert_eq!(ask(&server, "GET", &long).json()["field"], "name");
     for byte in 1..=255_u8 {

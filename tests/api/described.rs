@@ -7,6 +7,37 @@ use serde_json::Value;
 
 use crate::client::{get, play_on, server_with_a_stream};
 
+/// What of a value is not as a schema says, where one describes an object of plain members.
+pub fn unlike(schema: &Value, value: &Value) -> Vec<String> {
+    let properties = schema["properties"].as_object().unwrap();
+    let members = value.as_object().unwrap();
+    let required = schema["required"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let missing = required.filter(|name| !members.contains_key(*name));
+    let mut wrong: Vec<String> = missing.map(|name| format!("{name} is missing")).collect();
+    for (name, member) in members {
+        let Some(schema) = properties.get(name) else {
+            wrong.push(format!("{name} is not described"));
+            continue;
+        };
+        let is_one = match schema["type"].as_str() {
+            Some("string") => member.is_string(),
+            Some("integer") => member.is_u64(),
+            Some("boolean") => member.is_boolean(),
+            Some("array") => member.is_array(),
+            Some("object") => {
+                wrong.extend(unlike(schema, member).iter().map(|why| format!("{name}: {why}")));
+                true
+            }
+            _ => false,
+        };
+        let is_known = schema["enum"].as_array().is_none_or(|known| known.contains(member));
+        if !is_one || !is_known {
+            wrong.push(format!("{name} is {member}"));
+        }
+    }
+    wrong
+}
+
 #[test]
 fn answers_are_as_described() {
     let server = server_with_a_stream("");
@@ -56,4 +87,8 @@ fn each_path_is_described() {
         assert!(document.contains(&path), "{path} is not in docs/api.md");
     }
     let _: &Value = &described["components"]["schemas"]["Error"]["properties"]["field"];
+    let config = &get(&server, "/api/v1/config")["config"];
+    let wrong = unlike(&described["components"]["schemas"]["Config"], config);
+    assert!(wrong.is_empty(), "{wrong:?} in {config}");
+    assert_eq!(config["command_line"]["demo"], true);
 }

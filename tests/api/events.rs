@@ -2,12 +2,22 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use weir_tests::{PATIENCE, Server};
 
 use crate::client::{ask, get, get_until, play, server_with_a_stream};
+use crate::described::unlike;
 
+/// The schema of an event.
+static DESCRIBED: LazyLock<Value> = LazyLock::new(|| {
+    let all = include_str!("../../live/src/api/openapi.json");
+    let all: Value = serde_json::from_str(all).unwrap();
+    all["components"]["schemas"]["Event"].clone()
+});
+
+/// Each event of them has to be as the API describes events.
 struct Events(BufReader<TcpStream>);
 
 impl Events {
@@ -34,6 +44,8 @@ impl Events {
             let line = self.line();
             let Some(data) = line.strip_prefix("data: ") else { continue };
             let event: Value = serde_json::from_str(data).unwrap();
+            let wrong = unlike(&DESCRIBED, &event);
+            assert!(wrong.is_empty(), "{wrong:?} in {event}");
             if event["event"] == kind {
                 return event;
             }

@@ -102,7 +102,7 @@ const ways = {
     hold(await page.locator('#empty').isHidden(), 'it is not empty');
     await until(page.locator('#events'), 'live/demo is published by demo');
     await until(page.locator('#loops'), '1 player');
-    await page.waitForFunction(() => document.querySelector('#line-out').points.length > 3);
+    await page.waitForFunction(() => (document.querySelector('#line-out').getAttribute('d') ?? '').split('L').length > 3);
     say('all is well');
 
     const [light, dark] = [await legible('light'), await legible('dark')];
@@ -175,6 +175,13 @@ const ways = {
     await legible('light');
     await legible('dark');
     say('publisher ended');
+
+    // Whoever looks anew sees the last minutes at once, and no gap in them.
+    await page.goto(url);
+    await until(page.locator('#headline'), 'not well');
+    const line = await page.locator('#line-out').getAttribute('d');
+    hold(line.split('L').length > 6 && line.lastIndexOf('M') === 0, `the last minutes: ${line}`);
+    say('remembered');
   },
 
   /// A server on which somebody publishes live/talk, when this page says so.

@@ -51,7 +51,7 @@ fn the_console_is_operated_by_keyboard() {
         assert_eq!(page.lines_until(words), [words]);
     }
     player.join().unwrap();
-    went_through(page, &["publisher ended", "complete"]);
+    went_through(page, &["publisher ended", "remembered", "complete"]);
 }
 
 #[test]

@@ -169,16 +169,49 @@ fn every_value_is_read() {
     assert_eq!(config, wanted);
 }
 
+fn shown_everywhere(config: &Config) -> [String; 3] {
+    let line = CommandLine::default();
+    [format!("{config:?}"), config.shown(line, false), config.shown(line, true)]
+}
+
+#[test]
+fn every_key_of_the_file_is_shown_with_its_value() {
+    let shown: serde_json::Value =
+        serde_json::from_str(&Config::default().shown(CommandLine::default(), false)).unwrap();
+    let (mut section, mut seen) = ("", 0);
+    for line in DEFAULT_FILE.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, value)) = line.strip_prefix('#').and_then(|l| l.split_once(" = "))
+            && !key.starts_with(' ')
+        {
+            // All addresses are told as the kernel has them.
+            let value = value.replace("\":", "\"[::]:");
+            assert_eq!(shown[section][key].to_string(), value, "{section}.{key}");
+            seen += 1;
+        }
+    }
+    let mut sections: Vec<_> = shown.as_object().unwrap().values().collect();
+    let all: usize = sections.iter().map(|section| section.as_object().unwrap().len()).sum();
+    // What the command line says is no key of the file.
+    assert_eq!((seen, sections.len()), (all - 2, 11));
+    sections.retain(|section| section.get("demo").is_some());
+    assert_eq!(sections, [&serde_json::json!({ "config": "", "demo": false })]);
+    let line = CommandLine { config: Some(std::path::Path::new("a/weir.toml")), demo: true };
+    let shown = Config::default().shown(line, false);
+    assert!(shown.contains(r#""command_line":{"config":"a/weir.toml","demo":true}"#), "{shown}");
+}
+
 #[test]
 fn a_token_is_long_and_is_shown_nowhere() {
     assert!(bad("[api]\ntoken = \"short\"").contains("expected 16 to 256 letters"));
     assert!(bad("[api]\ntoken = \"with a space in it\"").contains("api.token"));
     let config = good("[api]\ntoken = \"0123456789abcdef\"");
-    for text in [format!("{config:?}"), config.shown(false), config.shown(true)] {
+    for text in shown_everywhere(&config) {
         assert!(!text.contains("0123456789abcdef") && text.contains("hidden"), "{text}");
     }
     let config = good("[api]\nannounce_token = \"0123456789abcdef\"");
-    for text in [format!("{config:?}"), config.shown(false), config.shown(true)] {
+    for text in shown_everywhere(&config) {
         assert!(!text.contains("0123456789abcdef") && text.contains("hidden"), "{text}");
     }
     let alone = bad("[api]\nannounce_to = [\"http://a\"]");

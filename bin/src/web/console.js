@@ -16,12 +16,14 @@ const PLAYERS = 10;
 const EVENTS = 200;
 /// A loop that is busier answers late; one that is much busier sends late.
 const [BUSY, TOO_BUSY] = [0.85, 0.95];
+/// Nothing was heard for longer: the chart has a gap there, unless the server remembers.
+const GAP_MS = 5000;
 const FAR_BEHIND_MS = 2000;
 /// Troubles that are told one by one.
 const TOLD = 6;
 
 const $ = id => document.getElementById(id);
-const state = { sort: 'health', find: '', limit: STREAMS, of: null, flow: [], rates: new Map(), events: [], timer: 0, look: 0 };
+const state = { sort: 'health', find: '', limit: STREAMS, of: null, flow: [], moved: [], rates: new Map(), events: [], timer: 0, look: 0 };
 
 function text(element, value) {
   // What stays the same is left alone: screen readers would say it again.
@@ -75,18 +77,45 @@ function row(cells) {
 // ---- figures ----
 
 function rateOf(summary, now) {
-  const { flow } = state;
-  if (flow.length > 0 && summary.bytes_out < flow.at(-1).sent) flow.length = 0;
-  flow.push({ at: now, came: summary.bytes_in, sent: summary.bytes_out });
+  const { flow, moved } = state;
+  // Another run of the server, or much was missed: what is known is no beginning of what is now.
+  if (moved.length > 0 && (summary.bytes_out < moved.at(-1).sent || now - moved.at(-1).at > GAP_MS)) moved.length = 0;
+  moved.push({ at: now, came: summary.bytes_in, sent: summary.bytes_out });
   // Loops tell what they sent once a second, at different times: two seconds even that out.
-  const first = flow.findLast(past => now - past.at >= 1900) ?? flow[0];
+  const first = moved.findLast(past => now - past.at >= 1900) ?? moved[0];
+  while (moved[0] !== first) moved.shift();
   const seconds = (now - first.at) / 1000;
   const rate = (value, before) => (seconds > 0 ? (value - before) * 8 / seconds : null);
-  const newest = flow.at(-1);
-  newest.out = rate(newest.sent, first.sent) ?? summary.gbit_out * 1e9;
-  newest.in = rate(newest.came, first.came) ?? summary.gbit_in * 1e9;
+  const newest = {
+    at: now,
+    out: rate(summary.bytes_out, first.sent) ?? summary.gbit_out * 1e9,
+    in: rate(summary.bytes_in, first.came) ?? summary.gbit_in * 1e9,
+  };
+  flow.push(newest);
   while (flow[0].at < now - CHART_S * 1000) flow.shift();
   return newest;
+}
+
+/// Whether the server has to be asked for what was not seen here: at first, and after a rest.
+function misses(now) {
+  return !(now - state.flow.at(-1)?.at <= GAP_MS);
+}
+
+/// What the server remembers takes the place of what was seen.
+function remember({ flow }, now) {
+  state.flow = flow.map(({ ago_ms: ago, bits_in: came, bits_out: sent }) => ({ at: now - ago, in: came, out: sent }));
+}
+
+/// A line through the rates; where nothing is known for a while there is none.
+function path(flow, now, most, name) {
+  let before = -Infinity;
+  return flow.map(past => {
+    const x = CHART_WIDTH - (now - past.at) / (CHART_S * 1000) * CHART_WIDTH;
+    const y = CHART_HEIGHT - 2 - past[name] / most * (CHART_HEIGHT - 4);
+    const step = past.at - before > GAP_MS ? 'M' : 'L';
+    before = past.at;
+    return `${step}${x.toFixed(1)},${y.toFixed(1)}`;
+  }).join('');
 }
 
 function showFigures(summary, now) {
@@ -99,12 +128,8 @@ function showFigures(summary, now) {
   text($('memory'), bytes(summary.memory.resident_bytes + summary.memory.log_bytes));
   text($('uptime'), time(summary.uptime_seconds));
   const most = Math.max(1e3, ...state.flow.map(past => Math.max(past.out, past.in)));
-  const points = name => state.flow.map(past => {
-    const x = CHART_WIDTH - (now - past.at) / (CHART_S * 1000) * CHART_WIDTH;
-    return `${x.toFixed(1)},${(CHART_HEIGHT - 2 - past[name] / most * (CHART_HEIGHT - 4)).toFixed(1)}`;
-  }).join(' ');
-  $('line-out').setAttribute('points', points('out'));
-  $('line-in').setAttribute('points', points('in'));
+  $('line-out').setAttribute('d', path(state.flow, now, most, 'out'));
+  $('line-in').setAttribute('d', path(state.flow, now, most, 'in'));
   text($('chart-most'), bits(most));
   $('chart').setAttribute('aria-label', `Throughput: ${bits(flow.out)} out, ${bits(flow.in)} in, most ${bits(most)}`);
   fill($('loops'), summary.loops.map((loop, place) => ({ ...loop, place })), ({ place }) => `${place}`, ({ place }) => {
@@ -298,16 +323,18 @@ async function look() {
     const found = find ? `&search=${encodeURIComponent(find)}` : '';
     const only = of ? `&app=${encodeURIComponent(of.app)}&name=${encodeURIComponent(of.name)}` : '';
     const slowest = `/api/v1/clients?sort=lag&limit=${PLAYERS + 1}`;
-    const [summary, streams, slow, worst, all] = await Promise.all([
+    const [summary, streams, slow, worst, all, past] = await Promise.all([
       ask('/api/v1/summary'),
       ask(`/api/v1/streams?sort=${sort}&limit=${limit}${found}`),
       ask(slowest + only),
       sort === 'health' && !find ? null : ask(`/api/v1/streams?sort=health&limit=${TOLD + 1}`),
       of ? ask(slowest) : null,
+      misses(performance.now()) ? ask('/api/v1/flow') : null,
     ]);
     // A later look is under way, with other wishes.
     if (mine !== state.look) return;
     const now = performance.now();
+    if (past) remember(past, now);
     showFigures(summary, now);
     showStreams(streams);
     showPlayers(slow.clients.filter(isPlayer).slice(0, PLAYERS));

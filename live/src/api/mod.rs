@@ -14,6 +14,7 @@
 //! | `nodes` | other nodes: announced, listed, forgotten |
 //! | `streams`, `clients` | lists and single ones; kicking |
 //! | `server` | summary, config, and what SRS calls versions and summaries |
+//! | `flow` | what came and went in the last minutes |
 //! | `events` | Server-Sent Events |
 //! | `metrics` | `/metrics` for Prometheus |
 //!
@@ -24,6 +25,7 @@ pub mod announce;
 mod answer;
 mod clients;
 mod events;
+mod flow;
 pub mod gather;
 mod given;
 mod guard;
@@ -36,11 +38,10 @@ mod server;
 mod streams;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use network::EventLoop;
 use network::http::{
@@ -55,6 +56,7 @@ use crate::hub::Hub;
 use crate::nodes::DECIDES;
 use announce::Announcer;
 use answer::Wrong;
+use flow::Flow;
 use gather::{Batch, Step};
 use given::Given;
 use query::Asked;
@@ -72,8 +74,7 @@ pub struct Api {
     /// The share of their time that loops are busy, as it is written: asked for too often to be
     /// formatted each time.
     load: Cell<Load>,
-    /// Bytes in and out of the whole process, one a second.
-    flow: RefCell<VecDeque<(Instant, u64, u64)>>,
+    flow: Flow,
 }
 
 /// A share, in digits.
@@ -115,6 +116,7 @@ const LIST: &[&str] = &[
 /// SRS's paths end with a slash where ours need none; both are answered.
 const ROUTES: &[Route] = &[
     read("/api/v1/summary", PRETTY, server::summary),
+    read("/api/v1/flow", PRETTY, flow::answer),
     read("/api/v1/versions", PRETTY, server::versions),
     read("/api/v1/summaries", PRETTY, server::summaries),
     read("/api/v1/vhosts", PRETTY, server::vhosts),
@@ -142,7 +144,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 const HEADERS: &str = "Authorization, Content-Type, Last-Event-ID";
 const JSON: &str = "application/json";
-/// Seconds that traffic is remembered for: SRS tells that of half a minute.
+/// Seconds whose traffic SRS tells.
 const FLOW: usize = 30;
 
 impl Api {
@@ -155,7 +157,7 @@ impl Api {
             name: RefCell::default(),
             given: Given::default(),
             load: Cell::new(*b"0.000"),
-            flow: RefCell::default(),
+            flow: Flow::default(),
         });
         let every = Rc::clone(&api);
         el.every(Duration::from_secs(1), move |el| every.note_flow(el.now()));
@@ -285,36 +287,6 @@ impl Api {
         if let Ok(digits) = format!("{share:.3}").as_bytes().try_into() {
             self.load.set(digits);
         }
-    }
-
-    fn note_flow(&self, now: Instant) {
-        self.note_load();
-        let sum = |of: fn(&crate::Counters) -> u64| -> u64 {
-            self.about.counters.iter().map(|counters| of(counters)).sum()
-        };
-        let mut flow = self.flow.borrow_mut();
-        flow.push_back((now, sum(|c| c.bytes_in.get()), sum(|c| c.bytes_out.get())));
-        while flow.len() > FLOW + 1 {
-            flow.pop_front();
-        }
-    }
-
-    /// Bits a second in and out, over so many seconds. What is sent is told once a second, by loops
-    /// that do so at different times: less than three say little.
-    fn flow(&self, seconds: usize) -> (f64, f64) {
-        let flow = self.flow.borrow();
-        let first = flow.len().saturating_sub(seconds + 1);
-        let (Some((from, came, went)), Some((until, in_all, out_all))) =
-            (flow.get(first), flow.back())
-        else {
-            return (0.0, 0.0);
-        };
-        let seconds = until.saturating_duration_since(*from).as_secs_f64();
-        if seconds <= 0.0 {
-            return (0.0, 0.0);
-        }
-        let bits = |now: &u64, before: &u64| now.saturating_sub(*before) as f64 * 8.0 / seconds;
-        (bits(in_all, came), bits(out_all, went))
     }
 
     /// Answers that it is not going to be answered, and why.

@@ -146,7 +146,11 @@ impl Asked {
     pub fn stream(&self) -> Result<StreamName, Wrong> {
         let mut name = String::new();
         for segment in safe_segments(&self.stream) {
-            let segment = segment.map_err(|error| Wrong::field("stream", error.reason))?;
+            let segment = segment.map_err(|error| {
+                let is_slash = self.stream.to_ascii_lowercase().contains("%2f");
+                let plain = "a slash of a stream's name is not encoded: write APP/NAME";
+                Wrong::field("stream", if is_slash { plain } else { error.reason })
+            })?;
             if !name.is_empty() {
                 name.push('/');
             }
