@@ -301,6 +301,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_reason_is_explained_and_no_other() {
+        let text = include_str!("../../docs/operations.md");
+        let (_, table) = text.split_once("| reason | means |\n| --- | --- |\n").unwrap();
+        let rows = table.lines().take_while(|line| line.starts_with("| `"));
+        let mut explained: Vec<&str> = rows.filter_map(|line| line.split('`').nth(1)).collect();
+        let mut known: Vec<&str> = Reason::ALL.iter().map(|reason| reason.label()).collect();
+        explained.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(explained, known);
+    }
+
+    #[test]
     fn each_reason_has_its_own_place_and_word() {
         let counters = Counters::default();
         for (times, reason) in (1..).zip(Reason::ALL) {

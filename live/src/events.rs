@@ -141,6 +141,11 @@ pub struct EventId {
     number: u64,
 }
 
+impl EventId {
+    /// Before all that is kept: of a run that never was.
+    pub const BEGINNING: Self = Self { boot: 0, number: 0 };
+}
+
 impl std::str::FromStr for EventId {
     type Err = std::num::ParseIntError;
 

@@ -19,11 +19,18 @@ fn each_is_told_what_is_wrong() {
         ("/api/v1/clients?limit=99999999999999999999", "limit"),
         ("/api/v1/clients?limit=", "limit"),
         ("/api/v1/clients?count=x", "count"),
+        ("/api/v1/clients?limit=2&count=1", "count"),
         ("/api/v1/clients?start=10001", "start"),
         ("/api/v1/clients?start=1&cursor=0-1", "start"),
         ("/api/v1/clients?cursor=live/demo", "cursor"),
         ("/api/v1/streams?cursor=..", "cursor"),
         ("/api/v1/clients?address=localhost", "address"),
+        ("/api/v1/clients?protocol=nonsense", "protocol"),
+        ("/api/v1/streams?protocol=", "protocol"),
+        ("/api/v1/streams?name=%0d%0aX", "name"),
+        ("/api/v1/streams?name=a/b", "name"),
+        ("/api/v1/streams?app=..", "app"),
+        ("/api/v1/streams?app=a/", "app"),
         ("/api/v1/clients?bananas", "bananas"),
         ("/api/v1/clients?name=%zz", "name"),
         ("/api/v1/clients?pretty=2", "pretty"),
@@ -65,10 +72,14 @@ fn each_is_told_what_is_wrong() {
         ("POST", "/api/v1/streams", 405),
         ("DELETE", "/api/v1/summary", 405),
         ("PUT", "/metrics", 405),
+        ("BREW", "/api/v1/summary", 501),
+        ("GET", "ftp://h/api/v1/summary", 400),
     ] {
         let answer = ask(&server, method, target);
         assert_eq!(answer.status, status, "{method} {target}");
         assert_eq!(answer.json()["code"], status, "{method} {target}");
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"), "{}", answer.head);
+        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{}", answer.head);
     }
     let refused = ask(&server, "GET", "/metrics").text();
     let line = refused.lines().find(|l| l.starts_with("weir_api_refused_total{reason=\"bad_r"));

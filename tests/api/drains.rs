@@ -26,7 +26,8 @@ fn who_asks_hears_that_the_server_drains() {
     // The loop that serves nobody ends at once, and with it whoever is about to come in there.
     let is_draining = || {
         let mut socket = TcpStream::connect(server.http)?;
-        socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        socket
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer)?;
         Ok::<bool, std::io::Error>(answer.starts_with("HTTP/1.1 503 "))

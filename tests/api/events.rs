@@ -81,6 +81,9 @@ fn who_comes_and_goes_is_told_and_told_again_to_who_comes_back() {
     assert_eq!(back.next("unpublish"), last, "and nothing before it");
     let mut other_run = Events::open(&server, "Last-Event-ID: 1-999\r\n");
     assert_eq!(other_run.next("stop"), stop);
+    // What another server said is as good as nothing.
+    let mut elsewhere = Events::open(&server, "Last-Event-ID: foo\r\n");
+    assert_eq!(elsewhere.next("stop"), stop);
     let nonsense = ask(&server, "GET", "/api/v1/events?last_event_id=x");
     assert_eq!((nonsense.status, &nonsense.json()["field"]), (400, &"last_event_id".into()));
 }

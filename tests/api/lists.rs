@@ -30,7 +30,7 @@ fn pages_follow_each_other_and_totals_are_true() {
     for (filter, total) in [
         ("protocol=http-flv", PLAYERS),
         ("protocol=demo", 1),
-        ("protocol=none", 0),
+        ("protocol=hls", 0),
         ("app=live", PLAYERS + 1),
         ("name=demo&app=live", PLAYERS + 1),
         ("name=other", 0),

@@ -55,3 +55,25 @@ fn its_paths_answer_with_its_fields() {
     assert_eq!(ask(&server, "DELETE", &format!("/api/v1/clients/{id}")).json()["code"], 0);
     player.join().unwrap();
 }
+
+#[test]
+fn a_slash_at_the_end_changes_nothing() {
+    let server = server_with_a_stream("");
+    for path in [
+        "summary",
+        "flow",
+        "versions",
+        "summaries",
+        "vhosts",
+        "config",
+        "streams",
+        "clients",
+        "nodes",
+    ] {
+        let members = |slash: &str| {
+            let answer = get(&server, &format!("/api/v1/{path}{slash}"));
+            answer.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(members("/"), members(""), "{path}");
+    }
+}

@@ -63,6 +63,9 @@ fn without_a_token_only_this_machine_asks_and_pages_of_others_do_not() {
         ("Host: [::1]:8080\r\n", 200),
         ("Host: evil.example.org\r\n", 403),
         ("Host: 127.0.0.1.evil.example.org\r\n", 403),
+        ("Host: [127.0.0.1\r\n", 400),
+        ("Host: 127.0.0.1:99999\r\n", 400),
+        ("Host: [::1]evil\r\n", 400),
         ("X-Forwarded-For: 127.0.0.1\r\n", 403),
         ("Forwarded: for=127.0.0.1\r\n", 403),
         ("Host: 127.0.0.1:8080\r\nOrigin: http://127.0.0.1:8080\r\n", 200),
@@ -75,11 +78,20 @@ fn without_a_token_only_this_machine_asks_and_pages_of_others_do_not() {
             assert_eq!(answer.status, status, "{target} {headers}: {}", answer.text());
             assert!(!answer.head.contains("Access-Control"), "{}", answer.head);
         }
-        if status == 403 {
+        if status != 200 {
             let kick = ask_with(server.http, "DELETE", "/api/v1/streams/live/demo", headers);
-            assert_eq!(kick.status, 403, "{headers}");
-            assert_eq!(post(&server, "/api/v1/nodes", headers, NODE).status, 403, "{headers}");
+            assert_eq!(kick.status, status, "{headers}");
+            assert_eq!(post(&server, "/api/v1/nodes", headers, NODE).status, status, "{headers}");
         }
+    }
+    // What a whole target names counts, whatever the Host is.
+    for (target, status) in [
+        ("http://evil.example.org/api/v1/summary", 403),
+        ("http://127.0.0.1:8080/api/v1/summary", 200),
+        ("http://127.0.0.1:99999/api/v1/summary", 400),
+    ] {
+        let answer = get(&server, target, "Host: 127.0.0.1\r\n");
+        assert_eq!(answer.status, status, "{target}: {}", answer.text());
     }
 }
 
@@ -91,7 +103,7 @@ fn an_origin_that_may_ask_is_told_so() {
     let preflight = ask_with(server.http, "OPTIONS", "/api/v1/clients/0-1", origin);
     assert_eq!(preflight.status, 204);
     let allowed = preflight.header("Access-Control-Allow-Methods");
-    assert_eq!(allowed, Some("GET, HEAD, POST, DELETE, OPTIONS"));
+    assert_eq!(allowed, Some("GET, HEAD, DELETE, OPTIONS"));
     let other =
         ask_with(server.http, "OPTIONS", "/api/v1/clients/0-1", "Origin: https://x.org\r\n");
     assert!(!other.head.contains("Access-Control"), "{}", other.head);
@@ -125,4 +137,19 @@ fn readers_may_be_let_in_and_control_still_needs_the_token() {
     assert_eq!(ask_with(server.http, "DELETE", "/api/v1/clients/0-1", "").status, 401);
     assert_eq!(get(&server, "/api/v1/nodes", far).status, 200);
     assert_eq!(post(&server, "/api/v1/nodes", far, NODE).status, 401);
+}
+
+#[test]
+fn a_path_tells_its_own_methods() {
+    let server = Server::start("", &[]);
+    for (target, methods) in [
+        ("/api/v1/summary", "GET, HEAD, OPTIONS"),
+        ("/api/v1/stream/", "GET, HEAD, OPTIONS"),
+        ("/api/v1/nodes", "GET, HEAD, POST, OPTIONS"),
+        ("/api/v1/nodes/e", "GET, HEAD, DELETE, OPTIONS"),
+        ("/api/v1/streams/a/b", "GET, HEAD, DELETE, OPTIONS"),
+    ] {
+        let answer = ask_with(server.http, "OPTIONS", target, "");
+        assert_eq!((answer.status, answer.header("Allow")), (204, Some(methods)), "{target}");
+    }
 }

@@ -138,10 +138,7 @@ pub fn event(event: &Value) -> (Level, String) {
         }
         "lost" => {
             let count = number(&event["count"]);
-            (
-                Level::Notice,
-                format!("not told or not kept: {}", plural(count, "event", "events")),
-            )
+            (Level::Notice, format!("not told or not kept: {}", plural(count, "event", "events")))
         }
         other => (Level::Plain, clean(other)),
     }

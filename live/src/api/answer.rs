@@ -67,8 +67,7 @@ pub(super) fn failure(api: &Api, failure: &Failure, reply: Reply<'_>) -> Answere
             if !failure.allow.is_empty() {
                 head.allow(failure.allow);
             }
-            api.cors(head)?;
-            head.header("Content-Type", JSON).map(drop)
+            api.head(head, JSON)
         },
         Body::Copied(&body),
     )

@@ -25,6 +25,9 @@ pub(super) fn stream(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut Even
         None => None,
         Some(text) => match text.parse::<EventId>() {
             Ok(id) => Some(id),
+            // A browser comes with what it heard last, whoever said that, and never again where it is
+            // told that this is wrong.
+            Err(_) if asked.get("last_event_id").is_none() => Some(EventId::BEGINNING),
             Err(_) => {
                 let text = "expected the id of an event, such as 1700000000-42";
                 return api.fail(reply, &Wrong::field("last_event_id", text));

@@ -6,7 +6,7 @@
 //! name that suddenly points here is refused), and must not come from another origin.
 
 use std::hint::black_box;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use network::Reach;
 use network::http::{Request, StatusCode};
@@ -23,6 +23,13 @@ impl Api {
     pub(super) fn may(&self, request: &Request<'_>, access: Access) -> Result<(), Wrong> {
         let about = &self.about;
         let headers = request.headers();
+        // The one that the target names, where it does, as the server itself understands it.
+        let host = request.head().host.filter(|host| !host.is_empty());
+        let name = host.map(name_of);
+        if name == Some(None) {
+            let text = "the Host is neither a name nor an address, with a port or without";
+            return Err(Wrong::new(StatusCode::BAD_REQUEST, text));
+        }
         if let Some(token) = &about.token
             && let Some(given) = headers.get_str("Authorization").and_then(bearer)
         {
@@ -55,7 +62,7 @@ impl Api {
             });
         }
         let is_open = access == Access::Read && about.read_from == ReadFrom::Anywhere;
-        if !is_open && !self.is_known_host(headers.get_str("Host")) {
+        if !is_open && !self.is_known_host(name.flatten()) {
             return Err(forbidden(
                 "the Host is neither an address nor the name of this machine (api.node, \
                  api.play_url)",
@@ -75,14 +82,14 @@ impl Api {
         }
         let Some(origin) = headers.get_str("Origin") else { return false };
         let own = origin.split_once("://").map(|(_, authority)| authority);
-        own.is_some() && own == headers.get_str("Host")
+        own.is_some() && own == request.head().host
             || self.about.cors.as_deref().is_some_and(|cors| cors == "*" || cors == origin)
     }
 
+    /// By its name, without a port.
     fn is_known_host(&self, host: Option<&str>) -> bool {
         // Only clients that are no browsers leave it out.
-        let Some(host) = host.filter(|host| !host.is_empty()) else { return true };
-        let name = without_port(host);
+        let Some(name) = host else { return true };
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         let url = self.about.play_url.as_deref().and_then(|url| url.split_once("://"));
         let bare = name.trim_start_matches('[').trim_end_matches(']');
@@ -90,15 +97,27 @@ impl Api {
             || is("localhost")
             || name.to_ascii_lowercase().ends_with(".localhost")
             || is(&self.about.node)
-            || url.is_some_and(|(_, authority)| is(without_port(authority)))
+            || url.and_then(|(_, authority)| name_of(authority)).is_some_and(is)
     }
 }
 
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => authority,
-    }
+/// The name or the address of a host, which may have a port; nothing where it is malformed.
+fn name_of(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (
+                host.get(..address.len() + 2)?,
+                port.strip_prefix(':').or(port.is_empty().then_some(""))?,
+            )
+        }
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    let is_name = !name.is_empty() && (name.starts_with('[') || !name.contains(['[', ']', ':']));
+    let is_port = port.is_empty()
+        || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (is_name && is_port).then_some(name)
 }
 
 fn bearer(header: &str) -> Option<&str> {
@@ -139,9 +158,28 @@ mod tests {
     #[test]
     fn ports_are_left_out() {
         for (authority, name) in
-            [("a:80", "a"), ("a", "a"), ("[::1]:8080", "[::1]"), ("[::1]", "[::1]"), ("", "")]
+            [("a:80", "a"), ("a", "a"), ("a:", "a"), ("[::1]:8080", "[::1]"), ("[::1]", "[::1]")]
         {
-            assert_eq!(without_port(authority), name);
+            assert_eq!(name_of(authority), Some(name));
+        }
+        for wrong in [
+            "",
+            ":80",
+            "[127.0.0.1",
+            "[127.0.0.1]",
+            "127.0.0.1]",
+            "[::1",
+            "[::1]8080",
+            "[::1]:x",
+            "::1",
+            "a:b:80",
+            "a:99999",
+            "a:+1",
+            "a:-1",
+            "[]",
+            "[[::1]]",
+        ] {
+            assert_eq!(name_of(wrong), None, "{wrong}");
         }
     }
 }

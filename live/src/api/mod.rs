@@ -38,6 +38,7 @@ mod server;
 mod streams;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +46,8 @@ use std::time::Duration;
 
 use network::EventLoop;
 use network::http::{
-    Answered, Body, Failure, Method, Reply, Request, RouteError, ServerBuilder, StatusCode,
+    Answered, Body, Failure, Method, MethodSet, Reply, Request, RouteError, ServerBuilder,
+    StatusCode,
 };
 
 pub use about::{About, ReadFrom};
@@ -113,22 +115,19 @@ const LIST: &[&str] = &[
     "pretty",
 ];
 
-/// SRS's paths end with a slash where ours need none; both are answered.
+/// Without the slash at the end that SRS's paths have: [`both`] are answered.
 const ROUTES: &[Route] = &[
     read("/api/v1/summary", PRETTY, server::summary),
     read("/api/v1/flow", PRETTY, flow::answer),
     read("/api/v1/versions", PRETTY, server::versions),
     read("/api/v1/summaries", PRETTY, server::summaries),
     read("/api/v1/vhosts", PRETTY, server::vhosts),
-    read("/api/v1/vhosts/", PRETTY, server::vhosts),
     read("/api/v1/vhosts/{vhost}", PRETTY, server::vhost),
     read("/api/v1/config", PRETTY, server::config),
     read("/api/v1/streams", LIST, streams::list),
-    read("/api/v1/streams/", LIST, streams::list),
     read("/api/v1/streams/{*stream}", PRETTY, streams::one),
     control("/api/v1/streams/{*stream}", streams::kick),
     read("/api/v1/clients", LIST, clients::list),
-    read("/api/v1/clients/", LIST, clients::list),
     read("/api/v1/clients/{client}", PRETTY, clients::one),
     control("/api/v1/clients/{client}", clients::kick),
     read("/api/v1/nodes", PAGE, nodes::list),
@@ -138,10 +137,26 @@ const ROUTES: &[Route] = &[
     read("/metrics", &[], metrics::page),
 ];
 
+/// A path without a slash at the end and with one, where it names a thing of the API that is not one
+/// of many.
+fn both(path: &str) -> Vec<String> {
+    let has_both = path.starts_with("/api/") && !path.ends_with('}');
+    let other = has_both.then(|| format!("{path}/"));
+    std::iter::once(path.to_owned()).chain(other).collect()
+}
+
+/// Notes that a path is asked with a method.
+fn know(known: &mut BTreeMap<String, MethodSet>, path: String, method: Method) {
+    let methods = known.entry(path).or_insert(MethodSet::EMPTY.with(Method::Options));
+    *methods = methods.with(method);
+    if method == Method::Get {
+        *methods = methods.with(Method::Head);
+    }
+}
+
 /// What this API is, for programs.
 const OPENAPI: &str = include_str!("openapi.json");
-/// What pages of another origin may use, where they may ask.
-const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+/// Headers that pages of another origin may send, where they may ask.
 const HEADERS: &str = "Authorization, Content-Type, Last-Event-ID";
 const JSON: &str = "application/json";
 /// Seconds whose traffic SRS tells.
@@ -183,31 +198,34 @@ impl Api {
     /// # Errors
     /// A path is taken.
     pub fn routes(self: &Rc<Self>, mut server: ServerBuilder) -> Result<ServerBuilder, RouteError> {
-        for path in ["/api/v1/stream", "/api/v1/stream/"] {
+        let mut known = BTreeMap::new();
+        for path in both("/api/v1/stream") {
             let api = Rc::clone(self);
-            server = server.route(Method::Get, path, move |request, reply, _| {
+            server = server.route(Method::Get, &path, move |request, reply, _| {
                 lookup::answer(&api, request, reply)
             })?;
+            know(&mut known, path, Method::Get);
         }
         for route in ROUTES {
-            let api = Rc::clone(self);
-            server = server.route(route.method, route.path, move |request, reply, el| {
-                api.run(route, request, reply, el)
-            })?;
+            for path in both(route.path) {
+                let api = Rc::clone(self);
+                server = server.route(route.method, &path, move |request, reply, el| {
+                    api.run(route, request, reply, el)
+                })?;
+                know(&mut known, path, route.method);
+            }
         }
-        let api = Rc::clone(self);
-        server = server.route(Method::Post, "/api/v1/nodes", move |request, reply, el| {
-            nodes::note(&api, request, reply, el)
-        })?;
-        let paths =
-            ROUTES.iter().map(|route| route.path).chain(["/api/v1/stream", "/api/v1/stream/"]);
-        let mut known: Vec<&str> = paths.collect();
-        known.sort_unstable();
-        known.dedup();
-        for path in known {
+        for path in both("/api/v1/nodes") {
             let api = Rc::clone(self);
-            server = server.route(Method::Options, path, move |request, reply, _| {
-                api.preflight(request, reply)
+            server = server.route(Method::Post, &path, move |request, reply, el| {
+                nodes::note(&api, request, reply, el)
+            })?;
+            know(&mut known, path, Method::Post);
+        }
+        for (path, methods) in known {
+            let api = Rc::clone(self);
+            server = server.route(Method::Options, &path, move |request, reply, _| {
+                api.preflight(request, reply, methods)
             })?;
         }
         let (ready, api, described) = (Rc::clone(&self.hub), Rc::clone(self), Rc::clone(self));
@@ -216,7 +234,7 @@ impl Api {
                 described.send(reply, StatusCode::OK, OPENAPI.as_bytes())
             })?
             .route(Method::Get, "/api/{*path}", move |_, reply, _| {
-                api.fail(reply, &Wrong::not_found("there is nothing at this path of the API"))
+                api.fail(reply, &Wrong::not_found("there is nothing at this path of the API; /api/v1/openapi.json says what there is"))
             })?
             .route(Method::Get, "/healthz", |_, reply, _| reply.text("ok\n"))?
             .route(Method::Get, "/readyz", move |_, reply, _| match ready.is_draining() {
@@ -263,18 +281,21 @@ impl Api {
     }
 
     /// What a page of another origin asks before it asks.
-    fn preflight(&self, request: &Request<'_>, reply: Reply<'_>) -> Answered {
+    fn preflight(&self, request: &Request<'_>, reply: Reply<'_>, methods: MethodSet) -> Answered {
+        let mut list = Vec::new();
+        methods.write_list(&mut list);
         let is_known = self.is_known_origin(request);
         reply.respond(
             StatusCode::NO_CONTENT,
             |head| {
                 if is_known {
                     self.cors(head)?;
-                    head.header("Access-Control-Allow-Methods", METHODS)?;
+                    head.header("Access-Control-Allow-Methods", &*list)?;
                     head.header("Access-Control-Allow-Headers", HEADERS)?;
                     head.header("Access-Control-Max-Age", "600")?;
                 }
-                head.header("Allow", METHODS).map(drop)
+                head.allow(methods);
+                Ok(())
             },
             Body::Empty,
         )

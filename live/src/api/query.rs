@@ -21,6 +21,12 @@ pub(super) struct Asked {
     pub last_event: Option<String>,
 }
 
+/// How one publishes and plays, as clients' rows have it.
+const PROTOCOLS: [&str; 12] = [
+    "rtmp", "http-flv", "ws-flv", "flv", "http-ts", "ws-ts", "ts", "http-mp4", "ws-mp4", "mp4",
+    "hls", "demo",
+];
+
 /// Which part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
@@ -101,6 +107,12 @@ impl Asked {
     pub fn page(&self, orders: &'static [&'static str]) -> Result<Page, Wrong> {
         let most = limits::ROWS;
         let (limit, count) = (self.number("limit", 1, most)?, self.number("count", 1, most)?);
+        if limit.is_some() && count.is_some() {
+            return Err(Wrong::field(
+                "count",
+                "either a limit or a count, which is SRS's word for it",
+            ));
+        }
         let start = self.number("start", 0, most)?.unwrap_or(0);
         let limit = limit.or(count).unwrap_or(limits::ROWS_DEFAULT);
         let cursor = self.get("cursor").map(str::to_owned);
@@ -126,7 +138,25 @@ impl Asked {
 
     /// Which entries.
     pub fn filter(&self) -> Result<Filter, Wrong> {
-        let own = |name| self.get(name).map(str::to_owned);
+        // What nothing can be is a mistake; an empty list would not tell.
+        let part_of_a_name = |field: &str, may_have_slashes: bool| {
+            let Some(text) = self.get(field) else { return Ok(None) };
+            if text.starts_with('/')
+                || text.ends_with('/')
+                || text.contains('/') && !may_have_slashes
+            {
+                return Err(Wrong::field(field, "expected no slash there"));
+            }
+            match StreamName::parse(text) {
+                Ok(_) => Ok(Some(text.to_owned())),
+                Err(error) => Err(Wrong::field(field, error.to_string())),
+            }
+        };
+        let protocol = self.get("protocol").map(str::to_owned);
+        if protocol.as_deref().is_some_and(|given| !PROTOCOLS.contains(&given)) {
+            let expected = format!("expected one of {}", PROTOCOLS.join(", "));
+            return Err(Wrong::field("protocol", expected));
+        }
         let address = match self.get("address") {
             None => None,
             Some(text) => Some(text.parse::<std::net::IpAddr>().map_err(|_| {
@@ -134,10 +164,10 @@ impl Asked {
             })?),
         };
         Ok(Filter {
-            app: own("app"),
-            name: own("name"),
+            app: part_of_a_name("app", true)?,
+            name: part_of_a_name("name", false)?,
             search: self.get("search").map(str::to_ascii_lowercase),
-            protocol: own("protocol"),
+            protocol,
             address: address.map(|address| address.to_canonical()),
         })
     }
@@ -193,5 +223,20 @@ impl Wrong {
     /// Something is wrong with a parameter.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(StatusCode::BAD_REQUEST, message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Container, Format};
+
+    #[test]
+    fn every_protocol_is_known() {
+        // Pictures and sound alone are for lists, whose players are `hls`.
+        let alone = [Container::Mp4Video, Container::Mp4Audio];
+        for format in Format::ALL.iter().filter(|format| !alone.contains(&format.container)) {
+            assert!(PROTOCOLS.contains(&format.name()), "{}", format.name());
+        }
     }
 }
