@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     )?;
     loops.set(threads.handles().to_vec());
     let line = config::CommandLine { config: args.config.as_deref(), demo: args.demo };
-    let about = Arc::new(about(&config, line, counters.clone(), limiter, announce));
+    let about = Arc::new(about(&config, line, publish, counters.clone(), limiter, announce));
     let status = Arc::new(Status::new(threads.handles().to_vec(), counters));
     // The loops know each other: clients may come in.
     on_each(&threads, || {
@@ -207,6 +207,7 @@ fn limiter(config: &Config, open_files: u64) -> Limiter {
 fn about(
     config: &Config,
     line: config::CommandLine<'_>,
+    publish: Publish,
     counters: Vec<Arc<Counters>>,
     limiter: Limiter,
     announce: Option<Announce>,
@@ -217,6 +218,7 @@ fn about(
         version: env!("CARGO_PKG_VERSION"),
         node: api.node.clone().unwrap_or_else(|| host().trim().to_owned()),
         play_url: api.play_url.clone(),
+        publish,
         token: api.token.clone(),
         read_from: match api.read_from {
             config::ReadFrom::Token => ReadFrom::Token,

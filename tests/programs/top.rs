@@ -114,6 +114,15 @@ fn in_a_pipe_it_prints_once() {
 }
 
 #[test]
+fn where_nothing_is_published_it_says_how() {
+    let server = Server::start("", &[]);
+    let (good, text) = top(&[&format!("http://{}", server.http)]);
+    let to = format!("rtmp://{}/live/talk", server.rtmp);
+    assert!(good && text.contains(&format!("ffmpeg -re -i FILE -c copy -f flv {to}")), "{text}");
+    assert!(text.contains("OBS: "), "{text}");
+}
+
+#[test]
 fn at_a_terminal_it_goes_on_until_q() {
     let server = Server::start("[publish]\ngrace = \"30s\"\n", &["--demo"]);
     let weir = built("weir");
@@ -187,6 +196,8 @@ fn what_is_no_server_is_said_so() {
     assert!(!good && text.contains(&address) && text.contains("does weir serve run?"), "{text}");
     let (good, text) = top(&["ftp://127.0.0.1"]);
     assert!(!good && text.contains("write it like http://127.0.0.1:8080"), "{text}");
+    let (good, text) = top(&["http://127.0.0.1:8080/api/v1"]);
+    assert!(!good && text.contains("leave /api/v1 out"), "{text}");
     let (good, text) = top(&["--every", "1ms"]);
-    assert!(!good && text.contains("every 100ms at most"), "{text}");
+    assert!(!good && text.contains("at least 100ms apart"), "{text}");
 }

@@ -277,24 +277,27 @@ impl Section<'_, '_> {
         })
     }
 
-    /// So many texts that `check` accepts; none where there is no such key.
+    /// So many texts that `check` accepts, or says what is wrong with; none where there is no such key.
     pub fn texts(
         &mut self,
         key: &'static str,
         form: &str,
-        check: fn(&str) -> bool,
+        check: fn(&str) -> Result<(), String>,
         count: RangeInclusive<usize>,
     ) -> Vec<String> {
         let text = |value: &DeValue<'_>| match value {
-            DeValue::String(text) if text.len() <= TEXT && check(text) => {
-                Some(text.as_ref().to_owned())
+            DeValue::String(text) if text.len() <= TEXT => {
+                check(text).map(|()| text.as_ref().to_owned())
             }
-            _ => None,
+            DeValue::String(_) => Err(format!("it is longer than {TEXT} bytes")),
+            other => Err(format!("it is {}", found(other))),
         };
         self.read(key, Vec::new(), |value| match value {
             DeValue::Array(items) if count.contains(&items.len()) => {
-                let texts: Option<_> = items.iter().map(|item| text(item.get_ref())).collect();
-                texts.ok_or_else(|| form.to_owned())
+                let each = (1..).zip(items).map(|(place, item)| {
+                    text(item.get_ref()).map_err(|why| format!("{form}; of entry {place}: {why}"))
+                });
+                each.collect()
             }
             _ => Err(form.to_owned()),
         })

@@ -335,7 +335,7 @@ impl Api {
             cors: section.text("cors", ORIGIN, is_origin, default.cors),
             node: section.text("node", NODE, is_node, default.node),
             play_url: section.text("play_url", URL, is_url, default.play_url),
-            announce_to: section.texts("announce_to", OTHERS, is_node_url, 0..=8),
+            announce_to: section.texts("announce_to", OTHERS, check_node_url, 0..=8),
             announce_token: section.text("announce_token", TOKEN, is_token, default.announce_token),
         }
     }
@@ -486,7 +486,11 @@ fn is_url(text: &str) -> bool {
     is_origin(text) && !matches!(text, "*" | "null")
 }
 
-/// An origin that can be asked.
-fn is_node_url(text: &str) -> bool {
-    is_url(text) && text.parse::<Url>().is_ok()
+/// Whether an origin can be asked, or what is wrong with it; a password in it is not repeated.
+fn check_node_url(text: &str) -> Result<(), String> {
+    text.parse::<Url>().map_err(|error| error.to_string())?;
+    match is_url(text) {
+        true => Ok(()),
+        false => Err(format!("{text:?} has more than a scheme, a host and a port")),
+    }
 }

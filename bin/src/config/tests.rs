@@ -222,6 +222,16 @@ fn a_token_is_long_and_is_shown_nowhere() {
         let error = bad(&format!("[api]\nplay_url = \"http://h\"\nannounce_to = {wrong}"));
         assert!(error.contains("3: api.announce_to: found "), "{error}");
     }
+    for (wrong, why) in [
+        ("\"http://user:pw@b\"", "\"...@b\" is not a URL: "),
+        ("\"http://b/c\"", "\"http://b/c\" has more than a scheme, a host and a port"),
+        ("7", "it is the number 7"),
+    ] {
+        let list = format!("[\"http://a\", {wrong}]");
+        let error = bad(&format!("[api]\nplay_url = \"http://h\"\nannounce_to = {list}"));
+        assert!(error.contains(&format!("; of entry 2: {why}")), "{error}");
+        assert!(!error.contains("pw"), "{error}");
+    }
     assert!(bad("[api]\ncors = \"*\"").contains("without api.token"));
     assert!(bad("[api]\nplay_url = \"*\"").contains("api.play_url"));
     assert!(bad("[api]\nnode = \"a/b\"").contains("api.node"));

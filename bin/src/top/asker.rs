@@ -63,7 +63,7 @@ pub fn run(args: &Args, is_seen: bool) -> Result<(), Box<dyn Error>> {
         every: args.every,
         is_seen,
         terminal: RefCell::default(),
-        known: RefCell::default(),
+        known: RefCell::new(Known { host: host_of(&args.url), ..Known::default() }),
         missing: Cell::new(0),
         last_event: RefCell::new(FROM_THE_BEGINNING.to_owned()),
         failed: RefCell::default(),
@@ -78,6 +78,12 @@ pub fn run(args: &Args, is_seen: bool) -> Result<(), Box<dyn Error>> {
         Some(why) => Err(why.into()),
         None => Ok(()),
     }
+}
+
+/// The host of a URL as it stands in one.
+fn host_of(url: &Url) -> String {
+    let host = url.host();
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 impl Top {

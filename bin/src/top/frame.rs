@@ -16,6 +16,8 @@ const LOOP: usize = 52;
 /// Lines of loops, and of what is not well.
 const LOOP_LINES: usize = 4;
 const TROUBLES: usize = 3;
+/// Lines that say how to begin.
+const HOW_TO_BEGIN: usize = 3;
 /// Where nobody says how much is seen: a pipe, a file.
 const COLUMNS: usize = 160;
 const SECONDS: u64 = 86_400;
@@ -30,6 +32,8 @@ pub struct Known {
     pub events: VecDeque<Value>,
     /// Why the last question was not answered.
     pub trouble: Option<String>,
+    /// The server's name or address, as it stands in a URL.
+    pub host: String,
     /// When what was sent and received was asked, and how much it was.
     pub flow: VecDeque<(Instant, u64, u64)>,
 }
@@ -147,10 +151,11 @@ pub fn draw(known: &Known, paper: Paper) -> Vec<String> {
     // Streams first, then players; events have the rest.
     let streams = known.streams();
     let players = known.players();
+    let wanted = if streams.is_empty() { HOW_TO_BEGIN } else { streams.len() };
     let (for_streams, for_players, for_events) = match left {
-        None => (streams.len(), players.len(), 20),
+        None => (wanted, players.len(), 20),
         Some(left) => {
-            let most_streams = streams.len().max(1).min((left * 2 / 5).max(1));
+            let most_streams = wanted.min((left * 2 / 5).max(1));
             let most_players =
                 players.len().max(1).min(((left - most_streams.min(left)) / 2).max(1));
             (most_streams, most_players, left.saturating_sub(most_streams + most_players))
@@ -238,7 +243,8 @@ fn header(known: &Known, paper: Paper) -> Vec<String> {
     let hidden = rows.len().saturating_sub(most);
     lines.extend(rows.into_iter().take(most));
     if hidden > 0 {
-        lines.push(format!("and {} loops", loops.len() - most * side));
+        let more = format!("and {} more loops", loops.len() - most * side);
+        lines.push(cell(&more, columns).trim_end().to_owned());
     }
     lines
 }
@@ -248,8 +254,9 @@ fn stream_lines(known: &Known, paper: Paper, most: usize) -> Vec<String> {
     let streams = known.streams();
     let total = number(&known.streams["total"]);
     if streams.is_empty() {
-        let empty = "nothing is published; publish to rtmp://THIS-SERVER/live/NAME".to_owned();
-        return vec![paper.bold("STREAMS"), cell(&empty, columns).trim_end().to_owned()];
+        let begin = how_to_begin(known).into_iter().take(most);
+        let begin = begin.map(|line| cell(&line, columns).trim_end().to_owned());
+        return std::iter::once(paper.bold("STREAMS")).chain(begin).collect();
     }
     let name = (columns / 4).clamp(12, 40);
     let title = format!(
@@ -286,9 +293,26 @@ fn stream_lines(known: &Known, paper: Paper, most: usize) -> Vec<String> {
     if total > shown
         && let Some(last) = lines.last_mut().filter(|_| shown > 1)
     {
-        *last = format!("  and {} streams", total - shown + 1);
+        let more = format!("  and {} more streams", total - shown + 1);
+        *last = cell(&more, columns).trim_end().to_owned();
     }
     lines
+}
+
+/// What to do where nothing is published.
+fn how_to_begin(known: &Known) -> [String; HOW_TO_BEGIN] {
+    let publish = &known.summary["publish"];
+    let Some(port) = publish["port"].as_u64() else {
+        let none = "nothing is published, and nobody can publish: [rtmp] listen is empty";
+        return [none.to_owned(), String::new(), String::new()];
+    };
+    let server =
+        format!("{}://{}:{port}/live", text(&publish["scheme"]), words::clean(&known.host));
+    [
+        format!("nothing is published yet; an encoder publishes to {server}/NAME"),
+        format!("  ffmpeg -re -i FILE -c copy -f flv {server}/talk"),
+        format!("  OBS: Settings, Stream, Custom; Server {server}, Stream key talk"),
+    ]
 }
 
 fn player_lines(players: &[&Value], paper: Paper, most: usize) -> Vec<String> {
@@ -298,10 +322,11 @@ fn player_lines(players: &[&Value], paper: Paper, most: usize) -> Vec<String> {
     }
     let name = (columns / 6).clamp(10, 30);
     let title = format!(
-        "  {} {} {} {}",
+        "  {} {} {} {} {}",
         cell("SLOWEST PLAYERS", 24),
         cell("STREAM", name),
         right("BEHIND", 8),
+        right("SKIPS", 6),
         "WHY"
     );
     let mut lines = vec![paper.bold(&cell(&title, columns))];
@@ -315,11 +340,12 @@ fn player_lines(players: &[&Value], paper: Paper, most: usize) -> Vec<String> {
         let has_address = player["address"].is_string();
         let who = if has_address { &player["address"] } else { &player["id"] };
         let line = format!(
-            "{} {} {} {} {}",
+            "{} {} {} {} {} {}",
             level.sign(),
             cell(&text(who), 24),
             cell(&text(&player["stream"]), name),
             right(&millis(lag), 8),
+            right(&number(&player["skips"]).to_string(), 6),
             text(&player["slow"])
         );
         lines.push(paper.painted(level, cell(&line, columns).trim_end()));
@@ -346,7 +372,7 @@ mod tests {
         let player = |n: usize| {
             json!({
                 "id": format!("0-{n}"), "publish": false, "address": format!("192.0.2.2:{n}"),
-                "stream": "live/1", "lag_ms": 2310, "slow": "it does not read",
+                "stream": "live/1", "lag_ms": 2310, "skips": 47, "slow": "it does not read",
             })
         };
         let loops = vec![json!({ "busy": 0.5, "players": 3 }); 40];
@@ -407,12 +433,39 @@ mod tests {
             "live/0",
             "2.5 Mbit/s",
             "H264 1280x720 30 fps GOP 2.0 s, rtmp 192.0.2.1:1",
-            "it does not read",
+            "2.3 s     47 it does not read",
             "plays a by",
         ] {
             assert!(page.contains(words), "{words} in {page}");
         }
         assert!(!page.contains('\x1b'));
+    }
+
+    #[test]
+    fn how_to_begin_is_said_where_there_is_nothing() {
+        let mut known = Known { host: "[::1]".to_owned(), ..known(0, 0) };
+        known.summary["publish"] = json!({ "scheme": "rtmps", "port": 4443 });
+        let page = |known: &Known, rows| {
+            draw(known, Paper { size: Some((rows, 100)), has_colours: false }).join("\n")
+        };
+        let shown = page(&known, 40);
+        for words in [
+            "publishes to rtmps://[::1]:4443/live/NAME",
+            "ffmpeg -re -i FILE -c copy -f flv rtmps://[::1]:4443/live/talk",
+            "Server rtmps://[::1]:4443/live, Stream key talk",
+            "and 36 more loops",
+        ] {
+            assert!(shown.contains(words), "{words} in {shown}");
+        }
+        known.summary["publish"] = Value::Null;
+        assert!(page(&known, 40).contains("nobody can publish"));
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let page = draw(&known(50, 20), Paper { size: Some((24, 100)), has_colours: false });
+        let is_it = |line: &String| line.starts_with("  and 99") && line.ends_with(" more streams");
+        assert!(page.iter().any(is_it), "{page:#?}");
     }
 
     #[test]

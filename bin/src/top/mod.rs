@@ -37,13 +37,18 @@ pub struct Args {
 /// A URL, or what can be made one: `edge1:8080`.
 fn url(text: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    whole.parse().map_err(|error| format!("{error}; write it like http://127.0.0.1:8080"))
+    let url: Url =
+        whole.parse().map_err(|error| format!("{error}; write it like http://127.0.0.1:8080"))?;
+    match url.target() {
+        "" | "/" => Ok(url),
+        path => Err(format!("the API is at the server itself: leave {path} out")),
+    }
 }
 
 fn every(text: &str) -> Result<Duration, String> {
     let time = units::duration(text)?;
     match time < Duration::from_millis(100) {
-        true => Err("a server is asked every 100ms at most".to_owned()),
+        true => Err("a server is asked at least 100ms apart".to_owned()),
         false => Ok(time),
     }
 }

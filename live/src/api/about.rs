@@ -17,6 +17,8 @@ pub struct About {
     /// Where players find this machine, such as `https://a.example.org`; nothing where they are to use
     /// the address that the asking one used.
     pub play_url: Option<String>,
+    /// Where publishers get in: the scheme, and the port.
+    pub publish: Option<(&'static str, u16)>,
     /// Who has it may ask for anything.
     pub token: Option<String>,
     /// Who may read without it.

@@ -27,6 +27,13 @@ pub(super) fn summary(
         json.number("began_ms", u64::try_from(unix(about.began).as_millis()).unwrap_or(0));
         json.float("uptime_seconds", about.started.elapsed().as_secs_f64());
         json.flag("draining", api.hub.is_draining());
+        match about.publish {
+            None => json.raw("publish", b"null"),
+            Some((scheme, port)) => json.member_object("publish", |json| {
+                json.text("scheme", scheme);
+                json.number("port", port.into());
+            }),
+        }
         json.number("connections", connections(api.hub.handles()));
         json.member_array("loops", |json| loops(json, api));
         let (came, went) = api.flow(3);
