@@ -1,7 +1,10 @@
 //! `/metrics` reads well, and says what happened.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use crate::client::{ask, get_until, play, play_on, server_with_a_stream};
 
@@ -46,6 +49,44 @@ fn promtool_has_nothing_to_say() {
         "weir_loop_turn_seconds_bucket{loop=\"0\",le=\"0.005\"} ",
     ] {
         assert!(text.contains(line), "{line} in {text}");
+    }
+    drop(server);
+    player.join().unwrap();
+}
+
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let server = server_with_a_stream("");
+    let player = play_on(&server);
+    get_until(&server, "/api/v1/stream/?streamname=demo", |found| found["viewers"] == 1);
+    let page = ask(&server, "GET", "/metrics").text();
+    let dashboard: Value = serde_json::from_str(include_str!("../../docs/grafana.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let asked: BTreeSet<&str> = targets
+        .flat_map(|target| {
+            target["expr"].as_str().unwrap().split(|c: char| c != '_' && !c.is_alphanumeric())
+        })
+        .filter(|word| word.starts_with("weir_") || word.starts_with("process_"))
+        .collect();
+    for name in &asked {
+        assert!(page.lines().any(|line| line.starts_with(name)), "{name} is not told");
+    }
+    // What tells that something is wrong is shown.
+    for name in [
+        "weir_ended_total",
+        "weir_skips_total",
+        "weir_stream_skips_total",
+        "weir_skip_lag_seconds_bucket",
+        "weir_frames_dropped_total",
+        "weir_http_failures_total",
+        "weir_api_refused_total",
+        "weir_connections_refused_total",
+        "weir_events_lost_total",
+        "weir_write_size_bytes_bucket",
+        "weir_segment_viewers",
+    ] {
+        assert!(asked.contains(name), "{name} is on no panel");
     }
     drop(server);
     player.join().unwrap();
