@@ -3,20 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler};
+use network::{CloseReason, Connection, EventLoop, Handler};
 use serde_json::{Value, json};
 
 use super::dialogue::append_request;
 use super::distribution::round3;
-use super::options::Common;
-use super::run::Conductor;
-use super::setup::room_for;
-use super::target::sources;
+use super::options::{Begun, Common};
+use super::target::connect_from;
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
 use crate::units::{self, grouped, shown, shown_bytes};
@@ -74,13 +71,10 @@ impl Handler for Silent {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let target = args.common.begin(&args.url)?;
+    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.connections)?;
     if args.connections == 0 || args.ramp <= 0.0 || !args.ramp.is_finite() {
         return Err("--connections is at least 1, --ramp above 0".into());
     }
-    let from = sources(target.address, &[]);
-    room_for(args.connections, from.len(), network::raise_open_files()?)?;
-    let mut conductor = Conductor::new()?;
     let usage = || args.common.server();
     let (before, tcp_before) = (usage(), kernel::tcp_memory().0);
     let tally = Rc::new(RefCell::new(Tally::default()));
@@ -91,10 +85,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let began = Instant::now();
     for number in 0..args.connections {
         let due = began + Duration::from_secs_f64(number as f64 / args.ramp);
-        let mut connect = Connect::to(Endpoint::Ip(target.address));
-        if let Some(from) = from.get(number % from.len().max(1)) {
-            connect = connect.from(SocketAddr::new(*from, 0));
-        }
+        let connect = connect_from(target.address, &from, number);
         let silent = Silent { tally: Rc::clone(&tally), request: request.clone() };
         let told = Rc::clone(&tally);
         conductor.el().at(due, move |el| {

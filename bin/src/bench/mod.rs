@@ -16,10 +16,11 @@
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
 //! | `find`, `own` | run after run to the most players; this very program as the server |
 //! | `summary`, `report`, `html`, `svg` | what people and programs read |
-//! | `options` | what the tests of something else than streams are told alike |
+//! | `options`, `answer` | what the tests of something else than streams are told, and read, alike |
 //! | `http`, `idle`, `held` | tests of an API, of connections that say nothing, of reloads that are held |
 //! | `streams` | the test of streams as the command line asks for it |
 
+mod answer;
 mod check;
 mod clock;
 mod crowd;

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
+use network::{Connect, Endpoint};
+
 /// What a stream is packed in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Container {
@@ -176,6 +178,15 @@ pub fn sources(target: SocketAddr, given: &[IpAddr]) -> Vec<IpAddr> {
             (10..210).map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// How the connection of some number is made, with source addresses in turn.
+pub fn connect_from(address: SocketAddr, from: &[IpAddr], number: usize) -> Connect {
+    let connect = Connect::to(Endpoint::Ip(address));
+    match from.get(number % from.len().max(1)) {
+        Some(from) => connect.from(SocketAddr::new(*from, 0)),
+        None => connect,
     }
 }
 
