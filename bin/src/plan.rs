@@ -76,11 +76,10 @@ server is to run.";
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let plan = Plan::make(args, &Machine::here())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&plan.json())?);
+        crate::print(&(serde_json::to_string_pretty(&plan.json())? + "\n"))
     } else {
-        print!("{}", plan.text());
+        crate::print(&plan.text())
     }
-    Ok(())
 }
 
 /// The whole sum.

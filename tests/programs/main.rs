@@ -7,6 +7,7 @@ mod bench_http;
 mod command_line;
 mod config;
 mod examples;
+mod reports_are_written;
 mod serve;
 mod stalled_log;
 mod system_calls;

@@ -151,7 +151,8 @@ struct Outcome {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.held)?;
+    let Begun { target, from, mut conductor, mut files } =
+        args.common.begin(&args.url, args.held)?;
     if target.door != Door::Hls {
         return Err("what is held are playlists: http://HOST:PORT/APP/NAME.m3u8".into());
     }
@@ -192,9 +193,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         (test.outcome.gone, test.outcome.why) = (round.gone, round.why.clone());
     }
     let outcome = &test.outcome;
-    if !report::write_json(&outcome.json(args), args.common.json.as_deref())? {
-        print!("{}", outcome.text(args));
-    }
+    files.write(&outcome.text(args), &report::of(outcome.json(args)), String::new)?;
     Ok(match (interrupted, outcome.spread.len()) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (_, 0) => ExitCode::FAILURE,
@@ -380,22 +379,15 @@ impl Test<'_> {
 
 impl Outcome {
     fn json(&self, args: &Args) -> Value {
-        let mut report = report::header();
-        if let Value::Object(report) = &mut report {
-            report.insert(
-                "result".into(),
-                json!({
-                    "url": args.url, "held": args.held, "rounds": self.rounds,
-                    "rounds_too_early": self.early, "rounds_not_all_answered": self.short,
-                    "refused": self.refused, "closed": self.gone, "why": self.why,
-                    "from_first_answer_ms": self.spread.millis(),
-                    "from_last_picture_ms": self.published.millis(),
-                    "held_while_quiet": self.quiet.map(|(_, held)| held),
-                    "server_cores_while_quiet": self.quiet.map(|(cores, _)| round3(cores)),
-                }),
-            );
-        }
-        report
+        json!({
+            "url": args.url, "held": args.held, "rounds": self.rounds,
+            "rounds_too_early": self.early, "rounds_not_all_answered": self.short,
+            "refused": self.refused, "closed": self.gone, "why": self.why,
+            "from_first_answer_ms": self.spread.millis(),
+            "from_last_picture_ms": self.published.millis(),
+            "held_while_quiet": self.quiet.map(|(_, held)| held),
+            "server_cores_while_quiet": self.quiet.map(|(cores, _)| round3(cores)),
+        })
     }
 
     fn text(&self, args: &Args) -> String {

@@ -78,7 +78,8 @@ struct Task {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.connections)?;
+    let Begun { target, from, mut conductor, mut files } =
+        args.common.begin(&args.url, args.connections)?;
     if !target.door.is_http() {
         return Err("requests are sent to http:// URLs".into());
     }
@@ -126,9 +127,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let interrupted = conductor.is_interrupted();
     let gone = args.common.gone();
     let outcome = Outcome { args, tally, seconds, before, after, silent, interrupted, gone };
-    if !report::write_json(&outcome.json(), args.common.json.as_deref())? {
-        print!("{}", outcome.text());
-    }
+    files.write(&outcome.text(), &report::of(outcome.json()), String::new)?;
     Ok(outcome.exit_code())
 }
 

@@ -71,7 +71,8 @@ impl Handler for Silent {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.connections)?;
+    let Begun { target, from, mut conductor, mut files } =
+        args.common.begin(&args.url, args.connections)?;
     if args.connections == 0 || args.ramp <= 0.0 || !args.ramp.is_finite() {
         return Err("--connections is at least 1, --ramp above 0".into());
     }
@@ -109,9 +110,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let interrupted = conductor.is_interrupted();
     let tally = tally.borrow().clone();
     let outcome = Outcome { args, tally, usage: [before, held, after], seconds, tcp };
-    if !report::write_json(&outcome.json(), args.common.json.as_deref())? {
-        print!("{}", outcome.text());
-    }
+    files.write(&outcome.text(), &report::of(outcome.json()), String::new)?;
     Ok(match (interrupted, outcome.tally.open) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (_, 0) => ExitCode::FAILURE,
@@ -144,24 +143,17 @@ impl Outcome<'_> {
 
     fn json(&self) -> Value {
         let [before, _, after] = &self.usage;
-        let mut report = report::header();
-        if let Value::Object(report) = &mut report {
-            report.insert(
-                "result".into(),
-                json!({
-                    "url": self.args.url, "connections": self.args.connections,
-                    "open": self.tally.open, "failed": self.tally.failed,
-                    "closed_by_server": self.tally.closed, "reasons": self.tally.reasons,
-                    "held_s": round3(self.seconds),
-                    "server_memory_before_bytes": before.resident,
-                    "server_memory_bytes": after.resident,
-                    "memory_per_connection_bytes": self.memory().map(f64::round),
-                    "server_cores_while_idle": round3(self.cores()),
-                    "kernel_tcp_memory_bytes": self.tcp,
-                }),
-            );
-        }
-        report
+        json!({
+            "url": self.args.url, "connections": self.args.connections,
+            "open": self.tally.open, "failed": self.tally.failed,
+            "closed_by_server": self.tally.closed, "reasons": self.tally.reasons,
+            "held_s": round3(self.seconds),
+            "server_memory_before_bytes": before.resident,
+            "server_memory_bytes": after.resident,
+            "memory_per_connection_bytes": self.memory().map(f64::round),
+            "server_cores_while_idle": round3(self.cores()),
+            "kernel_tcp_memory_bytes": self.tcp,
+        })
     }
 
     fn text(&self) -> String {

@@ -16,6 +16,7 @@
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
 //! | `find`, `own` | run after run to the most players; this very program as the server |
 //! | `summary`, `report`, `html`, `svg` | what people and programs read |
+//! | `files` | where they read it |
 //! | `options`, `answer` | what the tests of something else than streams are told, and read, alike |
 //! | `http`, `idle`, `held` | tests of an API, of connections that say nothing, of reloads that are held |
 //! | `streams` | the test of streams as the command line asks for it |
@@ -29,6 +30,7 @@ mod dialogue;
 mod distribution;
 mod edge;
 mod figures;
+mod files;
 mod find;
 mod goal;
 mod held;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::files::Files;
 use super::run::Conductor;
 use super::setup::room_for;
 use super::target::{Target, sources};
@@ -39,11 +40,13 @@ pub struct Begun {
     pub from: Vec<IpAddr>,
     /// The main thread's loop and the user's signals.
     pub conductor: Conductor,
+    /// Where the report goes.
+    pub files: Files,
 }
 
 impl Common {
-    /// Reads the URL, looks whether the processes are there and whether this machine can, and binds
-    /// this process to its core.
+    /// Reads the URL, looks whether the processes are there and whether this machine can, binds this
+    /// process to its core, and opens the report's file.
     pub fn begin(&self, url: &str, connections: usize) -> Result<Begun, Box<dyn Error>> {
         let target = Target::parse(url, self.i_own_this_host)?;
         if let Some(missing) = self.pid.iter().find(|pid| !kernel::exists(**pid)) {
@@ -54,7 +57,8 @@ impl Common {
         if let Some(core) = self.core {
             network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
         }
-        Ok(Begun { target, from, conductor: Conductor::new()? })
+        let files = Files::open(self.json.as_deref(), None)?;
+        Ok(Begun { target, from, conductor: Conductor::new()?, files })
     }
 
     /// Whether one of the server's processes has ended.

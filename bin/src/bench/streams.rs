@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::{Figures, Row};
+use super::files::Files;
 use super::goal::Goal;
 use super::ledger::Ledger;
 use super::publisher::{Publishers, Streams};
@@ -129,7 +130,7 @@ pub struct Args {
     /// Write every figure as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write a report one can show: one file of HTML
+    /// Write a report one can show, one file of HTML; - is stdout
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// The tested server is mine, though it is not on this machine
@@ -145,6 +146,7 @@ pub struct Test {
     pub setup: Setup,
     /// What to reach.
     pub goal: Goal,
+    files: Files,
     ledger: Option<Arc<Ledger>>,
     publishers: Option<Publishers>,
 }
@@ -200,6 +202,7 @@ impl Test {
         if let Some(core) = args.core {
             network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
         }
+        let files = Files::open(args.json.as_deref(), args.html.as_deref())?;
         let mut conductor = Conductor::new()?;
         let (mut ledger, mut publishers) = (None, None);
         if args.publish > 0 {
@@ -218,7 +221,7 @@ impl Test {
             None if searches => Goal::parse(GOAL)?,
             None => Goal::default(),
         };
-        Ok(Self { conductor, setup, goal, ledger, publishers })
+        Ok(Self { conductor, setup, goal, files, ledger, publishers })
     }
 
     /// Runs with so many players.
@@ -326,7 +329,7 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
         published: published.as_ref(),
         own: args.own,
     };
-    outcome.write(args.json.as_deref(), args.html.as_deref())?;
+    outcome.write(&mut test.files)?;
     Ok(match &found {
         _ if interrupted => ExitCode::from(INTERRUPTED),
         // What it came to is told, and is not an answer.

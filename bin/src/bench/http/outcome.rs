@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Args;
 use crate::bench::distribution::{Distribution, round3};
-use crate::bench::{GOAL_MISSED, INTERRUPTED, report};
+use crate::bench::{GOAL_MISSED, INTERRUPTED};
 use crate::kernel::{self, Usage};
 use crate::units::{grouped, shown};
 
@@ -153,31 +153,24 @@ impl Outcome<'_> {
         warnings
     }
 
-    /// The whole report.
+    /// Every figure.
     pub fn json(&self) -> Value {
         let tally = &self.tally;
-        let mut report = report::header();
-        if let Value::Object(report) = &mut report {
-            report.insert(
-                "result".into(),
-                json!({
-                    "url": self.args.url, "connections": self.args.connections,
-                    "asked_per_s": self.args.rate, "window_s": round3(self.seconds),
-                    "answers": tally.answers, "answers_per_s": round3(self.rate()),
-                    "bytes": tally.bytes, "not_2xx": tally.other_status,
-                    "broken": tally.broken, "reasons": tally.reasons,
-                    "unanswered": tally.unanswered,
-                    "latency_ms": tally.latency.millis(),
-                    "service_ms": tally.service.millis(),
-                    "generator_late_ms": tally.late.millis(),
-                    "server_cpu_us_per_answer": self.cost().map(round3),
-                    "server_cores": self.cores(0).map(round3),
-                    "generator_cores": self.cores(1).map(round3),
-                    "interrupted": self.interrupted, "warnings": self.warnings(),
-                }),
-            );
-        }
-        report
+        json!({
+            "url": self.args.url, "connections": self.args.connections,
+            "asked_per_s": self.args.rate, "window_s": round3(self.seconds),
+            "answers": tally.answers, "answers_per_s": round3(self.rate()),
+            "bytes": tally.bytes, "not_2xx": tally.other_status,
+            "broken": tally.broken, "reasons": tally.reasons,
+            "unanswered": tally.unanswered,
+            "latency_ms": tally.latency.millis(),
+            "service_ms": tally.service.millis(),
+            "generator_late_ms": tally.late.millis(),
+            "server_cpu_us_per_answer": self.cost().map(round3),
+            "server_cores": self.cores(0).map(round3),
+            "generator_cores": self.cores(1).map(round3),
+            "interrupted": self.interrupted, "warnings": self.warnings(),
+        })
     }
 
     /// What people read.
