@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weir_tests::{PATIENCE, Program};
 
-use crate::bench::{peer, report, weir};
+use crate::bench::{peer, report, server, weir};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
@@ -82,4 +82,54 @@ fn requests_that_are_interrupted_are_told() {
     assert!(answers >= 99, "{said:#?}");
     assert!(said.iter().any(|line| line.contains("cut short (interrupted)")), "{said:#?}");
     assert!(!said.iter().any(|line| line.contains("unanswered")), "{said:#?}");
+}
+
+/// With nothing but what the documentation says: servers close who is silent for long.
+#[test]
+fn silent_connections_are_measured_by_default_while_the_server_keeps_them() {
+    let (server, rtmp, http) = server();
+    let pid = server.id().to_string();
+    for url in [format!("rtmp://{rtmp}"), format!("http://{http}/healthz")] {
+        let mut args = vec!["bench", "idle", &url, "--connections", "50", "--pid", &pid];
+        args.extend(["--json", "-"]);
+        args.extend(url.starts_with("http").then_some("--hold=1s"));
+        let output = weir(&args);
+        let idle = report(&output)["result"].clone();
+        assert_eq!(output.status.code(), Some(0), "{idle:#}");
+        assert_eq!((&idle["open"], &idle["failed"]), (&50.into(), &0.into()));
+        assert!(idle["memory_per_connection_bytes"].is_number(), "{idle:#}");
+    }
+}
+
+#[test]
+fn idle_connections_that_are_refused_or_closed_are_told() {
+    let missing = peer(|mut client| {
+        let _ = client.read(&mut [0; 1000]);
+        let _ = client.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        let _ = client.read(&mut [0; 1000]);
+    });
+    let garbage = peer(|mut client| {
+        let _ = client.write_all(&[0xa5; 5000]);
+        let _ = client.read(&mut [0; 1000]);
+    });
+    let closes = peer(|mut client| {
+        let _ = client.read(&mut [0; 1000]);
+        let _ = client.write_all(ANSWER);
+        std::thread::sleep(Duration::from_secs(3));
+    });
+    for (address, scheme, code, why) in [
+        (missing, "http", 1, "the server answers 404"),
+        (garbage, "http", 1, "the server's HTTP"),
+        (garbage, "rtmp", 1, "the server speaks first"),
+        (closes, "http", 0, "closed by the peer after "),
+    ] {
+        let url = format!("{scheme}://{address}");
+        let args = ["bench", "idle", &url, "--connections", "3", "--hold", "5s", "--json", "-"];
+        let output = weir(&args);
+        let idle = report(&output)["result"].clone();
+        assert_eq!(output.status.code(), Some(code), "{idle:#}");
+        let (failed, closed) = if code == 1 { (3, 0) } else { (0, 3) };
+        assert_eq!((&idle["failed"], &idle["closed_by_server"]), (&failed.into(), &closed.into()));
+        assert!(idle["reasons"].to_string().contains(why), "{idle:#}");
+    }
 }

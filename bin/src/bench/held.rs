@@ -178,7 +178,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut test = Test { args, conductor, client, list, round, outcome };
     test.find_list()?;
     test.connect(&target, &from)?;
-    let until = Instant::now() + args.common.hold;
+    let until = Instant::now() + args.common.hold(target.door);
     while Instant::now() < until && !test.conductor.is_interrupted() {
         test.play_round(args.publish)?;
     }

@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     append_request(&target.authority, &target.path_of(0), &mut request);
     let every =
         args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate as f64));
-    let window = [start, start + args.common.hold];
+    let window = [start, start + args.common.hold(target.door)];
     let interrupted = Arc::default();
     let told = Arc::clone(&interrupted);
     let task = Task { target, request, every, begins, window, from, interrupted };

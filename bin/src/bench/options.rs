@@ -8,16 +8,16 @@ use std::time::Duration;
 use super::files::Files;
 use super::run::Conductor;
 use super::setup::room_for;
-use super::target::{Target, sources};
+use super::target::{Door, Target, sources};
 use crate::kernel::{self, Usage};
 use crate::units;
 
 /// Options of `weir bench http`, `idle` and `held`.
 #[derive(clap::Args)]
 pub struct Common {
-    /// How long to measure
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
-    pub hold: Duration,
+    /// How long to measure [default: 10s; idle over rtmp:// 3s, since servers close who says nothing]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    hold: Option<Duration>,
     /// Bind this process to a core
     #[arg(long, value_name = "CORE")]
     pub core: Option<usize>,
@@ -59,6 +59,15 @@ impl Common {
         }
         let files = Files::open(self.json.as_deref(), None)?;
         Ok(Begun { target, from, conductor: Conductor::new()?, files })
+    }
+
+    /// How long to measure.
+    pub fn hold(&self, door: Door) -> Duration {
+        self.hold.unwrap_or(match door {
+            // Ten seconds of silence are too many for a server; connecting takes some of them.
+            Door::Rtmp => Duration::from_secs(3),
+            _ => Duration::from_secs(10),
+        })
     }
 
     /// Whether one of the server's processes has ended.
