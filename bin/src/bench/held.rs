@@ -29,7 +29,7 @@ use super::ledger::Ledger;
 use super::options::{Begun, Common};
 use super::publisher::{Publishers, Streams};
 use super::run::Conductor;
-use super::target::{Container, Door, Target, connect_from};
+use super::target::{Container, Door, Target, connect_from, sources};
 use super::{INTERRUPTED, report};
 use crate::units::{self, grouped, shown};
 
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(value_name = "URL")]
     url: String,
     /// Reloads that are held at a time
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = units::some)]
     held: usize,
     /// Publish the stream from here, and pause it at the end
     #[arg(long)]
@@ -154,18 +154,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let Begun { target, from, mut conductor, mut files } =
         args.common.begin(&args.url, args.held)?;
     if target.door != Door::Hls {
-        return Err("what is held are playlists: http://HOST:PORT/APP/NAME.m3u8".into());
-    }
-    if args.held == 0 {
-        return Err("--held is at least 1".into());
+        return Err(crate::wrong("what is held are playlists: http://HOST:PORT/APP/NAME.m3u8"));
     }
     let mut publishers = None;
     if args.publish {
         let to = args.publish_to.clone().unwrap_or_else(|| target.publishing_url());
         let (rate, fps, gop) = STREAM;
         let target = Target::parse(&to, args.common.i_own_this_host)?;
-        let streams =
-            Streams { target, count: 1, rate, fps, gop, within: WITHIN, from: from.clone() };
+        let from = sources(&[target.address], &[])?;
+        let streams = Streams { target, count: 1, rate, fps, gop, within: WITHIN, from };
         let (clock, ledger) = (conductor.clock, Arc::new(Ledger::new(1)));
         let cancelled = &mut || conductor.is_interrupted();
         publishers = Some(Publishers::start(&streams, clock, ledger, cancelled)?);

@@ -47,16 +47,16 @@ pub struct Args {
     #[arg(value_name = "URL")]
     url: String,
     /// Connections, kept open
-    #[arg(long, value_name = "N", default_value = "100", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = units::some)]
     connections: usize,
     /// Requests per second of all of them [default: as many as the server answers]
-    #[arg(long, value_name = "N", value_parser = units::count)]
-    rate: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = units::per_second)]
+    rate: Option<f64>,
     /// How long to warm up before
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     settle: Duration,
     /// Threads
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = units::threads)]
     threads: usize,
     #[command(flatten)]
     common: Common,
@@ -81,23 +81,19 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let Begun { target, from, mut conductor, mut files } =
         args.common.begin(&args.url, args.connections)?;
     if !target.door.is_http() {
-        return Err("requests are sent to http:// URLs".into());
-    }
-    if args.connections == 0 || args.rate == Some(0) {
-        return Err("--connections and --rate are at least 1".into());
+        return Err(crate::wrong("requests are sent to http:// URLs"));
     }
     let begins = Instant::now() + Duration::from_millis(300);
     let start = begins + args.settle;
     let mut request = Vec::new();
     append_request(&target.authority, &target.path_of(0), &mut request);
-    let every =
-        args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate as f64));
+    let every = args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate));
     let window = [start, start + args.common.hold(target.door)];
     let interrupted = Arc::default();
     let told = Arc::clone(&interrupted);
     let task = Task { target, request, every, begins, window, from, interrupted };
     let (tell, words) = channel();
-    let threads = args.threads.clamp(1, 64).min(args.connections);
+    let threads = args.threads.min(args.connections);
     let total = args.connections;
     let share = |thread: usize| ((thread..total).step_by(threads), tell.clone());
     let shares = (0..threads).map(share).collect();

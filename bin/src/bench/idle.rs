@@ -14,6 +14,7 @@ use super::answer::Answers;
 use super::dialogue::append_request;
 use super::distribution::round3;
 use super::options::{Begun, Common};
+use super::setup::within_a_day;
 use super::target::connect_from;
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
@@ -32,10 +33,10 @@ pub struct Args {
     #[arg(value_name = "URL")]
     url: String,
     /// Connections
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = units::some)]
     connections: usize,
     /// Connections that begin in a second
-    #[arg(long, value_name = "N", default_value_t = 2000.0)]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = units::per_second)]
     ramp: f64,
     #[command(flatten)]
     common: Common,
@@ -138,11 +139,9 @@ impl Handler for Silent {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    within_a_day(args.connections, args.ramp).map_err(crate::wrong)?;
     let Begun { target, from, mut conductor, mut files } =
         args.common.begin(&args.url, args.connections)?;
-    if args.connections == 0 || args.ramp <= 0.0 || !args.ramp.is_finite() {
-        return Err("--connections is at least 1, --ramp above 0".into());
-    }
     let usage = || args.common.server();
     let (before, tcp_before) = (usage(), kernel::tcp_memory().0);
     let tally = Rc::new(RefCell::new(Tally::default()));

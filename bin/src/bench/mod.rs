@@ -57,6 +57,8 @@ pub use distribution::round3;
 use std::error::Error;
 use std::process::ExitCode;
 
+use target::TargetError;
+
 /// The goal was missed; 1 is for tests that could not be made, 2 for wrong options.
 pub const GOAL_MISSED: u8 = 3;
 /// As shells have it for Ctrl-C.
@@ -99,10 +101,15 @@ options, 3 the goal is missed, 130 interrupted.";
 
 /// Runs the test that was asked for.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    match &args.other {
+    let outcome = match &args.other {
         Some(Other::Http(args)) => http::run(args),
         Some(Other::Idle(args)) => idle::run(args),
         Some(Other::Held(args)) => held::run(args),
         None => streams::run(&args.streams),
-    }
+    };
+    outcome.map_err(|error| match error.downcast_ref::<TargetError>() {
+        // Whether a name has an address is not in the options.
+        None | Some(TargetError::Unknown(..)) => error,
+        Some(wrong) => crate::wrong(wrong),
+    })
 }

@@ -16,7 +16,7 @@ use crate::units;
 #[derive(clap::Args)]
 pub struct Common {
     /// How long to measure [default: 10s; idle over rtmp:// 3s, since servers close who says nothing]
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::some_time)]
     hold: Option<Duration>,
     /// Bind this process to a core
     #[arg(long, value_name = "CORE")]
@@ -52,7 +52,7 @@ impl Common {
         if let Some(missing) = self.pid.iter().find(|pid| !kernel::exists(**pid)) {
             return Err(format!("there is no process {missing} (--pid)").into());
         }
-        let from = sources(target.address, &[]);
+        let from = sources(&[target.address], &[])?;
         room_for(connections, from.len(), network::raise_open_files()?)?;
         if let Some(core) = self.core {
             network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;

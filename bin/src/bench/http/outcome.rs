@@ -189,9 +189,7 @@ impl Outcome<'_> {
                 grouped(tally.answers as usize),
                 grouped(self.rate() as usize),
                 grouped(self.args.connections),
-                self.args
-                    .rate
-                    .map_or(String::new(), |rate| format!(", {} asked for", grouped(rate)))
+                self.args.rate.map_or(String::new(), |rate| format!(", {} asked for", shown(rate)))
             ),
             format!("latency     {} from when a request was due", times(&tally.latency)),
             format!("service     {} from when it left", times(&tally.service)),
