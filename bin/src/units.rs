@@ -17,7 +17,7 @@ fn scaled(text: &str, suffixes: &[(&str, f64)]) -> Option<f64> {
 pub fn bit_rate(text: &str) -> Result<f64, String> {
     let bare = text.trim().trim_end_matches("bit/s").trim_end_matches("bps").trim_end();
     scaled(bare, &[("", 1.0), ("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12)])
-        .filter(|rate| *rate > 0.0)
+        .filter(|rate| *rate > 0.0 && *rate <= 1e15)
         .ok_or_else(|| format!("{text:?} is no bit rate; write it like 2.5M or 10G"))
 }
 

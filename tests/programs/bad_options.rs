@@ -66,3 +66,23 @@ fn urls_that_fit_no_test() {
         refused(args, word);
     }
 }
+
+#[test]
+fn plans_of_nothing() {
+    for (args, word) in [
+        (&["--fps", "inf"][..], "from 1 to 1000"),
+        (&["--fps", "0"], "from 1 to 1000"),
+        (&["--key-ratio", "nan"], "from 1 to 100"),
+        (&["--mtu", "40"], "from 576"),
+        (&["--gop", "0"], "no time at all"),
+        (&["--rtt", "10h"], "longer than 10 s"),
+        (&["--share", "0"], "above 0"),
+        (&["--cores", "0"], "there has to be one"),
+        (&["--streams", "0"], "there has to be one"),
+        (&["--audience", "0"], "there has to be one"),
+        (&["--behind-proxies", "0"], "there has to be one"),
+        (&["--bitrate", "1T", "--audience", "1000"], "does not fit"),
+    ] {
+        refused(&[&["plan"], args].concat(), word);
+    }
+}
