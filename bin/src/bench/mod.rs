@@ -97,7 +97,7 @@ Examples:
   weir bench held http://127.0.0.1:8080/live/s.m3u8 --held 2000 --publish --pid PID
 
 Exit status: 0 the goal is met (or there was none and it ran), 1 it could not be tested, 2 wrong
-options, 3 the goal is missed, 130 interrupted.";
+options, 3 the goal is missed (of http: requests had no answer), 130 interrupted.";
 
 /// Runs the test that was asked for.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
