@@ -62,6 +62,7 @@ fn urls_that_fit_no_test() {
         (&["bench", &http, "--publish", "2", "--publish-to", &rtmp, "--streams", "1"], "{i}"),
         (&["bench", "http", &rtmp], "http://"),
         (&["bench", "held", &http], "playlists"),
+        (&["bench", "idle", &http.replace("http", "ws")], "http:// and rtmp://"),
     ] {
         refused(args, word);
     }

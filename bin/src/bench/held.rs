@@ -151,11 +151,11 @@ struct Outcome {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let Begun { target, from, mut conductor, mut files } =
-        args.common.begin(&args.url, args.held)?;
+    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.held)?;
     if target.door != Door::Hls {
         return Err(crate::wrong("what is held are playlists: http://HOST:PORT/APP/NAME.m3u8"));
     }
+    let mut files = args.common.files()?;
     let mut publishers = None;
     if args.publish {
         let to = args.publish_to.clone().unwrap_or_else(|| target.publishing_url());

@@ -78,11 +78,11 @@ struct Task {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let Begun { target, from, mut conductor, mut files } =
-        args.common.begin(&args.url, args.connections)?;
+    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.connections)?;
     if !target.door.is_http() {
         return Err(crate::wrong("requests are sent to http:// URLs"));
     }
+    let mut files = args.common.files()?;
     let begins = Instant::now() + Duration::from_millis(300);
     let start = begins + args.settle;
     let mut request = Vec::new();

@@ -15,7 +15,7 @@ use super::dialogue::append_request;
 use super::distribution::round3;
 use super::options::{Begun, Common};
 use super::setup::within_a_day;
-use super::target::connect_from;
+use super::target::{Door, connect_from};
 use super::{INTERRUPTED, report};
 use crate::kernel::{self, Usage};
 use crate::units::{self, grouped, shown, shown_bytes};
@@ -140,8 +140,11 @@ impl Handler for Silent {
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     within_a_day(args.connections, args.ramp).map_err(crate::wrong)?;
-    let Begun { target, from, mut conductor, mut files } =
-        args.common.begin(&args.url, args.connections)?;
+    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.connections)?;
+    if !target.door.is_http() && target.door != Door::Rtmp {
+        return Err(crate::wrong("connections that are idle are made to http:// and rtmp:// URLs"));
+    }
+    let mut files = args.common.files()?;
     let usage = || args.common.server();
     let (before, tcp_before) = (usage(), kernel::tcp_memory().0);
     let tally = Rc::new(RefCell::new(Tally::default()));

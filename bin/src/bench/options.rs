@@ -40,13 +40,11 @@ pub struct Begun {
     pub from: Vec<IpAddr>,
     /// The main thread's loop and the user's signals.
     pub conductor: Conductor,
-    /// Where the report goes.
-    pub files: Files,
 }
 
 impl Common {
-    /// Reads the URL, looks whether the processes are there and whether this machine can, binds this
-    /// process to its core, and opens the report's file.
+    /// Reads the URL, looks whether the processes are there and whether this machine can, and binds
+    /// this process to its core.
     pub fn begin(&self, url: &str, connections: usize) -> Result<Begun, Box<dyn Error>> {
         let target = Target::parse(url, self.i_own_this_host)?;
         if let Some(missing) = self.pid.iter().find(|pid| !kernel::exists(**pid)) {
@@ -57,8 +55,12 @@ impl Common {
         if let Some(core) = self.core {
             network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
         }
-        let files = Files::open(self.json.as_deref(), None)?;
-        Ok(Begun { target, from, conductor: Conductor::new()?, files })
+        Ok(Begun { target, from, conductor: Conductor::new()? })
+    }
+
+    /// Where the report goes, opened before anybody is called.
+    pub fn files(&self) -> Result<Files, Box<dyn Error>> {
+        Files::open(self.json.as_deref(), None)
     }
 
     /// How long to measure.
