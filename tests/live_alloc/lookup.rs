@@ -29,6 +29,7 @@ fn of_a_stream() {
         version: "1.2.3",
         node: "edge240".to_owned(),
         play_url: None,
+        publish: None,
         token: None,
         read_from: ReadFrom::Token,
         cors: None,

@@ -13,11 +13,13 @@ pub(super) struct Wrong {
     pub status: StatusCode,
     pub message: String,
     pub field: Option<String>,
+    /// Seconds after which it is worth asking again.
+    pub again_after: Option<u64>,
 }
 
 impl Wrong {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), field: None }
+        Self { status, message: message.into(), field: None, again_after: None }
     }
 
     pub fn not_found(message: impl Into<String>) -> Self {
@@ -26,7 +28,7 @@ impl Wrong {
 
     pub fn busy() -> Self {
         let text = "too many ask at the same time; come again in a second";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        Self { again_after: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
     fn json(&self) -> Vec<u8> {
@@ -47,11 +49,13 @@ pub(super) fn fail(api: &Api, reply: Reply<'_>, wrong: &Wrong) -> Answered {
         wrong.status,
         |head| {
             api.head(head, JSON)?;
-            match wrong.status {
-                StatusCode::UNAUTHORIZED => head.header("WWW-Authenticate", "Bearer").map(drop),
-                StatusCode::SERVICE_UNAVAILABLE => head.header("Retry-After", "1").map(drop),
-                _ => Ok(()),
+            if wrong.status == StatusCode::UNAUTHORIZED {
+                head.header("WWW-Authenticate", "Bearer")?;
             }
+            if let Some(seconds) = wrong.again_after {
+                head.header("Retry-After", seconds.to_string())?;
+            }
+            Ok(())
         },
         Body::Copied(&body),
     )

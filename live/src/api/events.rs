@@ -43,7 +43,10 @@ pub(super) fn stream(api: &Rc<Api>, asked: Asked, reply: Reply<'_>, _: &mut Even
             "{} read events on this loop already; there is room when one of them ends",
             limits::EVENT_READERS
         );
-        return api.fail(reply, &Wrong::new(StatusCode::SERVICE_UNAVAILABLE, text));
+        // One that does not read is closed by then.
+        let again_after = Some(limits::EVENTS_UNREAD.as_secs());
+        let full = Wrong::new(StatusCode::SERVICE_UNAVAILABLE, text);
+        return api.fail(reply, &Wrong { again_after, ..full });
     }
     let reader = Rc::clone(api);
     reply.stream(
@@ -114,7 +117,7 @@ impl Handler for Reader {
 
     fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, _: u32) {
         // Of a Unix socket only its own queue is known.
-        let unsent = conn.tcp_info().map_or(0, |info| u64::from(info.unsent));
+        let unsent = conn.tcp_info().map_or(0, |info| info.unsent);
         let taken = conn.sent().saturating_sub(unsent);
         if self.taken.is_stuck(el.now(), taken, unsent + conn.queued() as u64) {
             return self.give_up(conn);
