@@ -41,10 +41,13 @@ fn nothing_that_was_asked_becomes_a_header() {
         ("/api/v1/events?last_event_id=1%0d%0aX-Injected:%201", ""),
         ("/api/v1/summary", "Origin: https://ops.example.org\rX-Injected: 1\r\n"),
         ("/api/v1/summary", "Origin: https://X-Injected.example.org\r\n"),
-        ("/api/v1/events", "Last-Event-ID: X-Injected\r\n"),
     ] {
         let answer = ask_with(server.http, "GET", target, headers);
         assert!(!answer.head.contains(mark), "{target} {headers:?}: {}", answer.head);
         assert!((200..500).contains(&answer.status), "{target}: {}", answer.head);
     }
+    // Answered with events without an end; the head is enough.
+    let headers = "Last-Event-ID: X-Injected\r\n";
+    let answer = ask_with(server.http, "HEAD", "/api/v1/events", headers);
+    assert!(answer.status == 200 && !answer.head.contains(mark), "{}", answer.head);
 }
