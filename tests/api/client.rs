@@ -56,7 +56,8 @@ fn ask_all(http: SocketAddr, method: &str, target: &str, headers: &str, body: &s
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("{target}: {:?}", String::from_utf8_lossy(&bytes)));
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let body = match head.contains("Transfer-Encoding: chunked") {
+    let is_chunked = method != "HEAD" && head.contains("Transfer-Encoding: chunked");
+    let body = match is_chunked {
         true => unchunked(&bytes[end + 4..]),
         false => bytes[end + 4..].to_vec(),
     };
