@@ -179,7 +179,7 @@ fn who_does_not_read_is_closed_and_counted_and_others_go_on() {
     let mut good = Events::open(&server, "");
     let mut lazy = lazy_reader(&server, "");
     let reading = std::thread::spawn(move || {
-        good.next("stream_end");
+        good.next("unpublish");
     });
     let until = std::time::Instant::now() + 3 * PATIENCE;
     while !ask(&server, "GET", "/metrics").text().contains("reason=\"slow_reader\"} 1\n") {
