@@ -6,16 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use network::{Connect, Endpoint, EventLoop, Handle, SourceId};
+use network::{Connect, Endpoint, EventLoop, SourceId};
 
 use super::check::{Checker, Findings};
 use super::clock::Clock;
 use super::dialogue::Dialogue;
 use super::distribution::Distribution;
-use super::edge::{self, Carried};
+use super::edge::Carried;
 use super::hls::{self, Requests, Viewer};
 use super::ledger::Ledger;
 use super::player::Player;
@@ -184,12 +183,13 @@ pub struct Crowd {
     /// Bytes that came and went so far, of this thread and of all.
     total: Arc<AtomicU64>,
     /// See [`Task::totals`].
-    pub totals: Vec<Arc<AtomicU64>>,
+    totals: Vec<Arc<AtomicU64>>,
     over: Cell<bool>,
 }
 
 impl Crowd {
-    fn new(task: &Task, thread: usize) -> Rc<Self> {
+    /// Nobody yet.
+    pub fn new(task: &Task, thread: usize) -> Rc<Self> {
         Rc::new(Self {
             clock: task.clock,
             low_water: task.low_water,
@@ -272,6 +272,11 @@ impl Crowd {
         self.ids.borrow().iter().map(|(id, _)| *id).collect()
     }
 
+    /// The thread came to its work so late.
+    pub fn was_late(&self, by: Duration) {
+        self.tally.borrow_mut().lateness.record(by.as_micros() as u64);
+    }
+
     /// Notes where all are at an edge of the window. The try that was best counts.
     pub fn at_edge(&self, which: usize, carried: Carried) {
         let mut tally = self.tally.borrow_mut();
@@ -296,6 +301,33 @@ impl Crowd {
         }
     }
 
+    /// The run is over: a window that was cut short ends here, and nobody ends for a reason of its own.
+    pub fn close(&self) {
+        if self.noted[1].get() == 0 {
+            let counted = self.counted();
+            self.at_edge(1, Carried { interfaces: kernel::interfaces(), counted, apart: 0 });
+        }
+        self.over.set(true);
+    }
+
+    /// Everything the thread has, when all its players are gone.
+    pub fn tally(&self) -> Tally {
+        let mut tally = std::mem::take(&mut *self.tally.borrow_mut());
+        tally.records = std::mem::take(&mut *self.records.borrow_mut());
+        for record in &mut tally.records {
+            record.ended.get_or_insert(Ending::Over);
+        }
+        let rates = self.rates.borrow();
+        tally.stream_rate =
+            (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
+        tally
+    }
+
+    /// Bytes that came and went so far, of all threads.
+    pub fn counted(&self) -> u64 {
+        self.totals.iter().map(|total| total.load(Ordering::Relaxed)).sum()
+    }
+
     fn edge_at(&self, which: usize) -> Option<&Cell<i64>> {
         self.noted.get(which)
     }
@@ -316,7 +348,8 @@ impl Crowd {
         self.moved(number, bytes + received, all_sent + sent);
     }
 
-    fn second(&self, thread: usize, rate: Option<f64>) -> Second {
+    /// What the last second came to.
+    pub fn second(&self, thread: usize, rate: Option<f64>) -> Second {
         let mut second = Second { thread, ..Second::default() };
         // A server that merges writes sends in lumps: two seconds tell more than one.
         let least = rate.map(|rate| (rate / 8.0 * 2.0 * 0.7) as u64);
@@ -348,7 +381,8 @@ impl Crowd {
         second
     }
 
-    fn begin(self: &Rc<Self>, el: &mut EventLoop, task: &Task, number: usize, role: Role) {
+    /// A player of the run begins.
+    pub fn begin(self: &Rc<Self>, el: &mut EventLoop, task: &Task, number: usize, role: Role) {
         let place = self.records.borrow().len();
         self.records.borrow_mut().push(Record {
             role,
@@ -403,165 +437,6 @@ impl Crowd {
                 crowd.end(place, Ending::Troubled(error.to_string()));
                 None
             }
-        });
-    }
-}
-
-/// Which players of the whole run a thread has.
-#[derive(Clone, Debug)]
-pub struct Share {
-    /// This thread's number, for what it tells.
-    pub thread: usize,
-    /// Its players by their numbers in the run, in order.
-    pub players: Vec<usize>,
-    /// What they are for.
-    pub role: Role,
-}
-
-/// A thread of players at work.
-pub struct Worker {
-    /// Its loop.
-    pub handle: Handle,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Worker {
-    /// Starts a thread with its share of the players.
-    pub fn start(
-        name: String,
-        task: Task,
-        share: Share,
-        words: Sender<Word>,
-    ) -> std::io::Result<Self> {
-        let (told, hear) = std::sync::mpsc::channel();
-        let thread =
-            std::thread::Builder::new().name(name).spawn(move || match EventLoop::new() {
-                Ok(el) => {
-                    let _ = told.send(Ok(el.handle()));
-                    work(el, task, share, &words);
-                }
-                Err(error) => drop(told.send(Err(std::io::Error::other(error)))),
-            })?;
-        let handle = hear.recv().map_err(|_| std::io::Error::other("a thread ended at once"))??;
-        Ok(Self { handle, thread })
-    }
-
-    /// Ends its part of the run now, wherever it is.
-    pub fn finish(&self) {
-        // A loop that has ended has told everything already.
-        let _ = self.handle.post(EventLoop::stop);
-    }
-
-    /// Waits for its end.
-    pub fn join(self) {
-        let _ = self.thread.join();
-    }
-}
-
-fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
-    let crowd = Crowd::new(&task, share.thread);
-    schedule(&mut el, &crowd, &task, &share, words);
-    let bulk = share.role == Role::Bulk;
-    let every = task.visit_every;
-    let mut next = Instant::now();
-    loop {
-        // Bulk players wait together: one poll for all that have something, then sleep.
-        let wait = if bulk { Duration::ZERO } else { Duration::from_millis(100) };
-        if !el.run_once(wait) {
-            break;
-        }
-        if bulk {
-            next += every;
-            let now = Instant::now();
-            match next.checked_duration_since(now) {
-                Some(pause) => std::thread::sleep(pause),
-                None => {
-                    crowd.tally.borrow_mut().lateness.record((now - next).as_micros() as u64);
-                    next = now;
-                }
-            }
-        }
-    }
-    // A window that was cut short ends here.
-    let now = crowd.clock.micros();
-    {
-        let mut tally = crowd.tally.borrow_mut();
-        if tally.edges == [0, 0] || tally.edges[1] < tally.edges[0] {
-            tally.edges[1] = now;
-            tally.carried[1].interfaces = kernel::interfaces();
-            tally.carried[1].counted = crowd.totals.iter().map(|t| t.load(Ordering::Relaxed)).sum();
-            for record in crowd.records.borrow_mut().iter_mut() {
-                record.at_edges[1] = record.bytes;
-            }
-        }
-    }
-    crowd.over.set(true);
-    drop(el);
-    let mut tally = std::mem::take(&mut *crowd.tally.borrow_mut());
-    tally.carries = share.thread == 0;
-    tally.records = std::mem::take(&mut *crowd.records.borrow_mut());
-    for record in &mut tally.records {
-        record.ended.get_or_insert(Ending::Over);
-    }
-    let rates = crowd.rates.borrow();
-    tally.stream_rate = (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
-    let _ = words.send(Word::Done(Box::new(tally)));
-}
-
-fn schedule(
-    el: &mut EventLoop,
-    crowd: &Rc<Crowd>,
-    task: &Task,
-    share: &Share,
-    words: &Sender<Word>,
-) {
-    let [from, to] = task.window;
-    // The beginnings: those who are due, looked at often; a few at a time, so that the others are
-    // served in between.
-    let (all, numbers, role) = (Rc::clone(crowd), share.players.clone(), share.role);
-    let (plan, next) = (task.clone(), Cell::new(0));
-    el.every(Duration::from_millis(2), move |el| {
-        for _ in 0..64 {
-            let Some(number) = numbers.get(next.get()) else { break };
-            let due = plan.first_at + Duration::from_secs_f64(*number as f64 / plan.ramp);
-            if Instant::now() < due {
-                break;
-            }
-            next.set(next.get() + 1);
-            all.begin(el, &plan, *number, role);
-        }
-    });
-    if share.role == Role::Sample && task.probes > 0.0 {
-        let (all, plan, count) = (Rc::clone(crowd), task.clone(), Cell::new(0_usize));
-        el.every(Duration::from_millis(5), move |el| {
-            let now = Instant::now();
-            let due = (count.get() as f64 + 0.5) / plan.probes;
-            // The last ones get two seconds to see a keyframe.
-            let at = plan.window[0] + Duration::from_secs_f64(due);
-            if now >= at && at + Duration::from_secs(2) < plan.window[1] {
-                all.begin(el, &plan, count.get(), Role::Probe);
-                count.set(count.get() + 1);
-            }
-        });
-    }
-    let (all, thread, rate, tell) = (Rc::clone(crowd), share.thread, task.rate, words.clone());
-    el.every(Duration::from_secs(1), move |_| {
-        let _ = tell.send(Word::Second(all.second(thread, rate)));
-    });
-    // The first thread has most players: what it counts is compared with what interfaces count.
-    let carries = share.thread == 0;
-    let all = Rc::clone(crowd);
-    el.at(from, move |el| edge::note(&all, el, 0, carries, Box::new(|_| {})));
-    let all = Rc::clone(crowd);
-    el.at(to, move |el| edge::note(&all, el, 1, carries, Box::new(|el| el.stop())));
-    if share.role == Role::Sample {
-        let (all, expected) = (Rc::clone(crowd), Cell::new(Instant::now()));
-        let every = Duration::from_millis(10);
-        el.every(every, move |_| {
-            let now = Instant::now();
-            let late = now.saturating_duration_since(expected.get());
-            all.tally.borrow_mut().lateness.record(late.as_micros() as u64);
-            expected.set(now + every);
         });
     }
 }

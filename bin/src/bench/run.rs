@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use network::EventLoop;
 
 use super::clock::Clock;
-use super::crowd::{Role, Second, Share, Tally, Task, Word, Worker};
+use super::crowd::{Role, Second, Tally, Task, Word};
 use super::figures::{Figures, Row};
 use super::ledger::Ledger;
 use super::publisher::Publishers;
 use super::setup::Setup;
+use super::worker::{Share, Worker};
 use crate::kernel::{self, Core, Usage};
 
 /// Why a run has ended in which the server has lost or refused all players.
