@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use network::{Connect, Endpoint, EventLoop, SourceId};
@@ -107,8 +107,6 @@ pub struct Task {
     pub totals: Vec<Arc<AtomicU64>>,
     /// The clock of stamps.
     pub clock: Clock,
-    /// Latencies count.
-    pub measuring: Arc<AtomicBool>,
 }
 
 /// What a thread tells of its last second.
@@ -139,6 +137,8 @@ pub struct Tally {
     pub records: Vec<Record>,
     /// Latencies within the window.
     pub latency: Distribution,
+    /// How many of them are ages of pictures that had not come at its end.
+    pub overdue: u64,
     /// What the sample found.
     pub findings: Findings,
     /// Each sampled player's stalls and microseconds of them, within the window.
@@ -171,12 +171,13 @@ pub struct Crowd {
     pub clock: Clock,
     /// Bytes that have to wait before a bulk player takes them.
     pub low_water: u32,
-    measuring: Arc<AtomicBool>,
     records: RefCell<Vec<Record>>,
     ids: RefCell<Vec<(SourceId, usize)>>,
     tally: RefCell<Tally>,
     recent: RefCell<Distribution>,
     rates: RefCell<Vec<f64>>,
+    /// Ages of pictures that had not come to the sample when the run was over.
+    due: RefCell<Vec<u64>>,
     measured_from: Cell<Option<i64>>,
     /// When the edges were noted.
     noted: [Cell<i64>; 2],
@@ -193,12 +194,12 @@ impl Crowd {
         Rc::new(Self {
             clock: task.clock,
             low_water: task.low_water,
-            measuring: Arc::clone(&task.measuring),
             records: RefCell::default(),
             ids: RefCell::default(),
             tally: RefCell::default(),
             recent: RefCell::default(),
             rates: RefCell::default(),
+            due: RefCell::default(),
             measured_from: Cell::new(None),
             noted: Default::default(),
             total: task.totals.get(thread).cloned().unwrap_or_default(),
@@ -237,33 +238,41 @@ impl Crowd {
         });
     }
 
-    /// A stamped picture was whole at this age.
-    pub fn saw(&self, age: i64) {
-        if self.measuring.load(Ordering::Relaxed) {
-            let age = u64::try_from(age).unwrap_or(0);
-            self.tally.borrow_mut().latency.record(age);
-            self.recent.borrow_mut().record(age);
+    /// A player's stamped picture was whole at this age.
+    pub fn saw(&self, number: usize, now: i64, age: i64) {
+        let records = self.records.borrow();
+        let Some(record) = records.get(number).filter(|_| !self.is_past_end()) else { return };
+        // What a server keeps for those who join is old by right; where the window begins it is past.
+        if self.measured_from().is_none() && now - age < record.began {
+            return;
         }
+        let age = u64::try_from(age).unwrap_or(0);
+        self.tally.borrow_mut().latency.record(age);
+        self.recent.borrow_mut().record(age);
     }
 
     /// A viewer of a playlist was answered.
     pub fn asked(&self, count: impl FnOnce(&mut Requests)) {
-        if self.measuring.load(Ordering::Relaxed) {
+        if !self.is_past_end() {
             count(&mut self.tally.borrow_mut().requests);
         }
     }
 
     /// Keeps what a player that has ended found.
-    pub fn keep(&self, _: usize, role: Role, mut checker: Box<Checker>) {
+    pub fn keep(&self, role: Role, mut checker: Box<Checker>) {
         let mut tally = self.tally.borrow_mut();
         tally.findings.add(&checker.findings);
-        if role == Role::Sample {
-            checker.playback.end(self.clock.micros());
-            tally.stalls.push((checker.playback.stalls, checker.playback.stalled));
-            if checker.span > 1_000_000 {
-                let rate = checker.payload as f64 * 8e6 / checker.span as f64;
-                self.rates.borrow_mut().push(rate);
-            }
+        if role != Role::Sample {
+            return;
+        }
+        checker.playback.end(self.clock.micros());
+        tally.stalls.push((checker.playback.stalls, checker.playback.stalled));
+        if checker.span > 1_000_000 {
+            let rate = checker.payload as f64 * 8e6 / checker.span as f64;
+            self.rates.borrow_mut().push(rate);
+        }
+        if self.over.get() {
+            self.due.borrow_mut().extend(checker.due(self.noted[1].get()));
         }
     }
 
@@ -280,11 +289,16 @@ impl Crowd {
     /// Notes where all are at an edge of the window. The try that was best counts.
     pub fn at_edge(&self, which: usize, carried: Carried) {
         let mut tally = self.tally.borrow_mut();
-        let (Some(at), Some(known)) = (self.edge_at(which), tally.carried.get_mut(which)) else {
+        let tally = &mut *tally;
+        let (Some(at), Some(known)) = (self.noted.get(which), tally.carried.get_mut(which)) else {
             return;
         };
         if at.get() > 0 && known.apart <= carried.apart {
             return;
+        }
+        if which == 0 && at.get() == 0 {
+            // What came before the window counts where there is none.
+            (tally.latency, tally.requests) = Default::default();
         }
         *known = carried;
         at.set(self.clock.micros());
@@ -303,7 +317,7 @@ impl Crowd {
 
     /// The run is over: a window that was cut short ends here, and nobody ends for a reason of its own.
     pub fn close(&self) {
-        if self.noted[1].get() == 0 {
+        if !self.is_past_end() {
             let counted = self.counted();
             self.at_edge(1, Carried { interfaces: kernel::interfaces(), counted, apart: 0 });
         }
@@ -317,6 +331,12 @@ impl Crowd {
         for record in &mut tally.records {
             record.ended.get_or_insert(Ending::Over);
         }
+        // A picture that is older than all that came, and has not come, is late by its age at least.
+        let latest = tally.latency.percentile(100.0).unwrap_or(0);
+        for age in self.due.borrow().iter().filter(|age| **age > latest) {
+            tally.latency.record(*age);
+            tally.overdue += 1;
+        }
         let rates = self.rates.borrow();
         tally.stream_rate =
             (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
@@ -328,8 +348,9 @@ impl Crowd {
         self.totals.iter().map(|total| total.load(Ordering::Relaxed)).sum()
     }
 
-    fn edge_at(&self, which: usize) -> Option<&Cell<i64>> {
-        self.noted.get(which)
+    fn is_past_end(&self) -> bool {
+        let [_, end] = &self.noted;
+        end.get() > 0
     }
 
     /// So many bytes came off a player's connection and went to it, in all.

@@ -57,11 +57,15 @@ pub struct Figures {
     pub seconds: f64,
     /// Its edges, as microseconds since 1970.
     pub window: [i64; 2],
+    /// The window began; without one all that came since the first player joined is judged.
+    pub is_measured: bool,
     /// Players that got media.
     pub joined: usize,
     /// That never did.
     pub failed: usize,
-    /// That did and were gone before the end.
+    /// Whose turn to begin had not come when the run was cut short.
+    pub not_begun: usize,
+    /// That got media and were gone before the end.
     pub dropped: usize,
     /// That got less than they should, those that are gone included.
     pub starved: usize,
@@ -87,6 +91,8 @@ pub struct Figures {
     pub probed: [usize; 2],
     /// From stamp to whole frame.
     pub latency: Distribution,
+    /// How many of them are ages of pictures that had not come at the end.
+    pub overdue: u64,
     /// What viewers of playlists asked for.
     pub requests: Requests,
     /// What the sample found.
@@ -140,13 +146,14 @@ pub struct Spent {
 
 impl Spent {
     fn between(a: &kernel::Usage, b: &kernel::Usage, seconds: f64) -> Self {
-        let cpu = b.cpu - a.cpu;
+        // Of processes that have ended in between there is less than there was.
+        let cpu = (b.cpu - a.cpu).max(0.0);
         let per_second = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds.max(1e-3);
         Self {
             cpu,
-            waited: b.waited - a.waited,
-            user: b.user - a.user,
-            system: b.system - a.system,
+            waited: (b.waited - a.waited).max(0.0),
+            user: (b.user - a.user).max(0.0),
+            system: (b.system - a.system).max(0.0),
             share: cpu / seconds.max(1e-3),
             busiest: kernel::busiest(a, b, seconds),
             threads: b.threads.len(),
@@ -174,6 +181,7 @@ impl Figures {
             setup: Some(setup.clone()),
             cut_short,
             seconds,
+            is_measured: tallies.iter().all(|tally| tally.edges[0] > 0),
             rate: setup.rate,
             generator: Spent::between(&from.generator, &to.generator, seconds),
             server_memory: [setup.memory_before, to.server.resident],
@@ -187,6 +195,7 @@ impl Figures {
         figures.count(setup, &tallies);
         for tally in &tallies {
             figures.latency.add(&tally.latency);
+            figures.overdue += tally.overdue;
             figures.findings.add(&tally.findings);
             figures.requests.add(&tally.requests);
             figures.stalls.extend_from_slice(&tally.stalls);
@@ -225,12 +234,13 @@ impl Figures {
         let least_95 = wanted * 0.95;
         for tally in tallies {
             let [from, to] = tally.edges;
-            let window = ((to - from) as f64 / 1e6).max(1e-3);
             for record in &tally.records {
                 let [a, b] = record.at_edges;
                 let got = b.saturating_sub(a) as f64 * 8.0;
+                let from = if self.is_measured { from } else { record.joined.unwrap_or(to) };
+                let window = ((to - from) as f64 / 1e6).max(1e-3);
                 // The edges of threads are a little apart, and from those at which CPU is looked at.
-                self.bits += got / window * self.seconds;
+                self.bits += if self.is_measured { got / window * self.seconds } else { got };
                 self.join_times(record);
                 if record.role == Role::Probe {
                     continue;
@@ -244,23 +254,16 @@ impl Figures {
                 let rate = got / window;
                 // A segment may have come just before the window, the next just behind it.
                 let slack = slack + record.lump as f64 / 1e6;
-                let least = least_95 - wanted * slack / self.seconds.max(slack).max(1e-3);
+                let least = least_95 - wanted * slack / window.max(slack);
                 let out = gone || record.joined.is_none();
                 self.starved += usize::from(out || rate < least);
                 self.below_95 += usize::from(out || rate < least_95);
                 self.rates.push(rate);
             }
         }
-        // Those that the end of the run came before.
-        let missing = setup.players.saturating_sub(self.joined + self.failed);
-        self.failed += missing;
-        self.starved += missing;
-        self.below_95 += missing;
+        self.not_begun = setup.players.saturating_sub(self.joined + self.failed);
         let records = tallies.iter().flat_map(|tally| &tally.records);
         self.reasons = reasons(records.filter(|record| record.role != Role::Probe));
-        if missing > 0 {
-            *self.reasons.entry("the run ended before they began".into()).or_default() += missing;
-        }
     }
 
     fn join_times(&mut self, record: &Record) {
@@ -308,6 +311,7 @@ impl Figures {
                 "name": name,
                 "received_bytes": bytes,
                 "received_packets": packets,
+                "link_bit_s": kernel::link_speed(name),
                 "payload_bytes": payload,
                 "generator_counted_bytes": counted,
                 "came_while_looking_bytes": before.apart + after.apart,
@@ -353,8 +357,29 @@ impl Figures {
                 self.stolen() / self.seconds.max(1e-3) * 100.0
             ));
         }
+        if self.rate.is_none() && self.joined > 0 {
+            self.warnings
+                .push("the rate is not known, and so not who starved: name it (--bitrate)".into());
+        }
+        if self.faults().is_some_and(|faults| faults > 0) {
+            self.warnings.push("the sample found faults in what came".into());
+        }
+        if self.is_without_key() {
+            self.warnings.push("the sample saw no keyframe".into());
+        }
+        if self.overdue > 0 {
+            self.warnings.push(format!(
+                "{} pictures had not come to the sample at the end, and count with their age",
+                self.overdue
+            ));
+        }
         if let Some(why) = self.cut_short {
             self.warnings.push(format!("the run ended before its time: {why}"));
+        }
+        if !self.is_measured {
+            self.warnings.push(
+                "the measured window did not begin: figures are of all since the first join".into(),
+            );
         }
     }
 
@@ -421,8 +446,44 @@ impl Figures {
 
     /// CPU seconds of the server per gigabit.
     pub fn cost(&self) -> Option<f64> {
-        let server = self.server.as_ref()?;
-        (self.gbit() > 0.0).then(|| server.cpu / self.gbit())
+        self.per_gbit(self.server.as_ref()?.cpu)
+    }
+
+    /// So much for each gigabit, where a megabit came: of less it says nothing.
+    pub fn per_gbit(&self, cpu: f64) -> Option<f64> {
+        (self.gbit() >= 1e-3).then(|| cpu / self.gbit())
+    }
+
+    /// Why most of those failed or were dropped that did, and how many.
+    pub fn main_reason(&self) -> Option<(&str, usize)> {
+        let most = self.reasons.iter().max_by_key(|(_, count)| **count);
+        most.map(|(why, count)| (why.as_str(), *count))
+    }
+
+    /// The interface that carried most: its name, bits per second received, and those of its link, where
+    /// that has a speed.
+    pub fn link(&self) -> Option<(&str, f64, f64)> {
+        let interface = &self.machine["interface"];
+        let carried = interface["received_bytes"].as_f64()? * 8.0 / self.seconds.max(1e-3);
+        Some((interface["name"].as_str()?, carried, interface["link_bit_s"].as_f64()?))
+    }
+
+    /// Stalls that the sample's viewers would have seen, where there was a sample.
+    pub fn stalled(&self) -> Option<u64> {
+        let stalls = self.stalls.iter().map(|(count, _)| u64::from(*count)).sum();
+        (!self.stalls.is_empty()).then_some(stalls)
+    }
+
+    /// Everything that was wrong with what was looked at, where something was.
+    pub fn faults(&self) -> Option<u64> {
+        let looked_at = self.findings.pictures + self.findings.sounds;
+        (looked_at > 0).then(|| self.findings.faults().map(|(_, count)| count).sum())
+    }
+
+    /// Whether the sample looked for keyframes, and saw none: that is no stream one can watch.
+    pub fn is_without_key(&self) -> bool {
+        let only_sound = self.findings.pictures == 0 && self.findings.sounds > 0;
+        !self.stalls.is_empty() && self.first_key.len() == 0 && !only_sound
     }
 
     /// Join times of the probes where there were some: they joined under load.

@@ -18,11 +18,12 @@ impl Figures {
         let mut report = json!({
             "setup": self.setup.as_ref().map(Setup::json),
             "cut_short": self.cut_short,
+            "window_began": self.is_measured,
             "window_s": round3(self.seconds),
             "window_unix_us": self.window,
             "players": {
                 "asked": self.asked(), "joined": self.joined, "failed": self.failed,
-                "dropped": self.dropped, "starved": self.starved,
+                "not_begun": self.not_begun, "dropped": self.dropped, "starved": self.starved,
                 "starved_percent": round3(self.percent(self.starved)),
                 "below_95_percent": self.below_95, "reasons": self.reasons,
             },
@@ -44,19 +45,20 @@ impl Figures {
                 "first_keyframe_age_ms": probes_age.millis(),
             },
             "latency_ms": self.latency.millis(),
+            "overdue_pictures": self.overdue,
             "stalls": {
                 "players": self.stalls.len(), "count": stalls,
                 "seconds": round3(stalled as f64 / 1e6),
             },
             "checked": self.findings.all().iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
-            "generator": self.generator.json(gbit),
+            "generator": self.generator.json(self.per_gbit(self.generator.cpu)),
             "generator_late_ms": self.lateness.millis(),
             "machine": self.machine,
             "warnings": self.warnings,
             "seconds": self.rows.iter().map(row_json).collect::<Vec<_>>(),
         });
         if let (Some(server), Value::Object(report)) = (&self.server, &mut report) {
-            let mut server = server.json(gbit);
+            let mut server = server.json(self.cost());
             if let Value::Object(server) = &mut server {
                 let per =
                     memory_most.saturating_sub(memory_before) as f64 / self.joined.max(1) as f64;
@@ -74,14 +76,14 @@ impl Figures {
 }
 
 impl Spent {
-    fn json(&self, gbit: f64) -> Value {
+    fn json(&self, per_gbit: Option<f64>) -> Value {
         json!({
             "cpu_s": round3(self.cpu),
             "waited_for_core_s": round3(self.waited),
             "user_s": round3(self.user),
             "system_s": round3(self.system),
             "cores": round3(self.share),
-            "cpu_s_per_gbit": (gbit > 0.0).then(|| round4(self.cpu / gbit)),
+            "cpu_s_per_gbit": per_gbit.map(round4),
             "threads": self.threads,
             "busiest_thread": self.busiest.as_ref().map(|(name, share)| json!({"name": name, "cores": round3(*share)})),
             "voluntary_switches_per_s": round3(self.voluntary),

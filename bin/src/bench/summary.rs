@@ -19,9 +19,7 @@ pub fn line(row: &Row, players: usize) -> String {
     for (name, count) in
         [("failed", row.failed), ("dropped", row.dropped), ("starved", row.starved)]
     {
-        if count > 0 {
-            let _ = write!(line, ", {} {name}", grouped(count));
-        }
+        line += &counted(count as u64, name);
     }
     if let Some(rate) = row.rate {
         let _ = write!(line, "  {}", shown_rate(rate));
@@ -71,10 +69,13 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
     let rate = figures.bits / figures.seconds.max(1e-3);
     let Some(found) = found else {
         let measured = format!(
-            "{} of {} players got {}, latency p99 {} ms",
+            "{} of {} players got {}{}{}{}, latency p99 {} ms",
             grouped(figures.joined - figures.dropped),
             grouped(figures.asked()),
             shown_rate(rate),
+            counted(figures.starved as u64, "starved"),
+            counted(figures.stalled().unwrap_or(0), "stalls"),
+            counted(figures.faults().unwrap_or(0), "faults"),
             at(&figures.latency, 99.0)
         );
         return match (goal.is_empty(), goal.is_met(figures)) {
@@ -83,7 +84,7 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
             (_, false) => format!("The goal ({goal}) is MISSED: {measured}."),
         };
     };
-    if let Some(why) = found.cut_short {
+    if let Some(why) = &found.cut_short {
         let so_far = match found.players {
             0 => format!("no number of players had met the goal ({goal}) by then"),
             most => format!(
@@ -122,6 +123,11 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
     out
 }
 
+/// What is only told where there is some.
+fn counted(count: u64, name: &str) -> String {
+    if count == 0 { String::new() } else { format!(", {} {name}", grouped(count as usize)) }
+}
+
 fn at(of: &Distribution, percent: f64) -> String {
     of.percentile(percent).map_or("-".into(), |micros| shown(micros as f64 / 1e3))
 }
@@ -142,13 +148,14 @@ fn write_all(
 ) -> std::fmt::Result {
     writeln!(
         out,
-        "players     {} asked, {} joined, {} failed, {} dropped, {} starved ({} %)",
+        "players     {} asked, {} joined, {} failed, {} dropped, {} starved ({} %){}",
         grouped(figures.asked()),
         grouped(figures.joined),
         grouped(figures.failed),
         grouped(figures.dropped),
         grouped(figures.starved),
         shown(figures.percent(figures.starved)),
+        counted(figures.not_begun as u64, "not begun"),
     )?;
     for (why, count) in figures.reasons.iter().take(8) {
         writeln!(out, "            {} x {why}", grouped(*count))?;
@@ -165,7 +172,7 @@ fn write_all(
     if probes.len() > 0 {
         writeln!(out, "            {} under load ({} probes)", times(probes), probes.len())?;
     }
-    let stalls: u32 = figures.stalls.iter().map(|(count, _)| count).sum();
+    let stalls = figures.stalled().unwrap_or(0);
     writeln!(out, "stalls      {stalls}, seen by {} players", figures.stalls.len())?;
     let requests = &figures.requests;
     if !requests.is_empty() {
@@ -209,7 +216,7 @@ fn write_all(
         out,
         "generator   {} cores, {} CPU s per Gbit",
         shown(generator.share),
-        if figures.gbit() > 0.0 { shown(generator.cpu / figures.gbit()) } else { "-".into() }
+        figures.per_gbit(generator.cpu).map_or("-".into(), shown)
     )?;
     if let Some(published) = published {
         writeln!(

@@ -91,7 +91,7 @@ impl Viewer {
         }
         let age = checker.frame(frame, now);
         if let Some(age) = age.filter(|_| self.role == Role::Sample) {
-            self.crowd.saw(age);
+            self.crowd.saw(self.number, now, age);
         }
         let first_key = checker.first_key;
         self.crowd.change(self.number, |record| record.first_key = first_key);
@@ -105,7 +105,7 @@ impl Viewer {
         self.over.set(true);
         self.crowd.end(self.number, why);
         if let Some(checker) = self.checker.borrow_mut().take() {
-            self.crowd.keep(self.number, self.role, checker);
+            self.crowd.keep(self.role, checker);
         }
     }
 }
