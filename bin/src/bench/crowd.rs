@@ -1,7 +1,6 @@
 //! The players of one thread: who they are, when each begins, what became of them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use super::edge::Carried;
 use super::hls::{self, Requests, Viewer};
 use super::ledger::Ledger;
 use super::player::Player;
+use super::reasons::Reasons;
 use super::target::{Container, Door, Target};
 use crate::kernel;
 
@@ -463,15 +463,14 @@ impl Crowd {
 }
 
 /// Counts the reasons players ended for.
-pub fn reasons<'a>(records: impl Iterator<Item = &'a Record>) -> BTreeMap<String, usize> {
-    let mut reasons = BTreeMap::new();
+pub fn reasons<'a>(records: impl Iterator<Item = &'a Record>) -> Reasons {
+    let mut reasons = Reasons::default();
     for record in records {
-        let why = match (&record.ended, record.joined) {
-            (Some(Ending::Troubled(why) | Ending::Closed(why)), _) => why.clone(),
-            (Some(Ending::Over) | None, None) => "no media by the end of the run".to_owned(),
-            _ => continue,
-        };
-        *reasons.entry(why).or_default() += 1;
+        match (&record.ended, record.joined) {
+            (Some(Ending::Troubled(why) | Ending::Closed(why)), _) => reasons.add(why),
+            (Some(Ending::Over) | None, None) => reasons.add("no media by the end of the run"),
+            _ => {}
+        }
     }
     reasons
 }

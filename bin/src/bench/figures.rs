@@ -1,7 +1,5 @@
 //! What a run comes to.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::check::Findings;
@@ -9,6 +7,7 @@ use super::crowd::{Ending, Record, Role, Tally, reasons};
 use super::distribution::{Distribution, round3};
 use super::edge::Carried;
 use super::hls::Requests;
+use super::reasons::Reasons;
 use super::run::Look;
 use super::setup::Setup;
 use crate::kernel;
@@ -30,10 +29,8 @@ pub struct Row {
     pub dropped: usize,
     /// Get less than they should.
     pub starved: usize,
-    /// Bytes of all so far.
-    pub bytes: u64,
     /// Bits per second since the row before.
-    pub rate: Option<f64>,
+    pub rate: f64,
     /// Latencies in microseconds.
     pub p50: Option<u64>,
     /// See `p50`.
@@ -72,7 +69,7 @@ pub struct Figures {
     /// Below 95 % of the rate, without the slack for lumps.
     pub below_95: usize,
     /// Why players failed or were dropped.
-    pub reasons: BTreeMap<String, usize>,
+    pub reasons: Reasons,
     /// Bits of all players within the window.
     pub bits: f64,
     /// What a player should get, in bits per second.
@@ -172,7 +169,7 @@ impl Figures {
         setup: &Setup,
         looks: &[Look; 2],
         tallies: Vec<Tally>,
-        mut rows: Vec<Row>,
+        rows: Vec<Row>,
         cut_short: Option<&'static str>,
     ) -> Self {
         let [from, to] = looks;
@@ -200,12 +197,6 @@ impl Figures {
             figures.requests.add(&tally.requests);
             figures.stalls.extend_from_slice(&tally.stalls);
             figures.lateness.add(&tally.lateness);
-        }
-        let mut last = 0.0;
-        let mut bytes = 0;
-        for row in &mut rows {
-            row.rate = Some((row.bytes - bytes) as f64 * 8.0 / (row.at - last).max(1e-3));
-            (last, bytes) = (row.at, row.bytes);
         }
         figures.rows = rows;
         // Only the thread that waited for a good moment has more than one to choose from.
@@ -452,12 +443,6 @@ impl Figures {
     /// So much for each gigabit, where a megabit came: of less it says nothing.
     pub fn per_gbit(&self, cpu: f64) -> Option<f64> {
         (self.gbit() >= 1e-3).then(|| cpu / self.gbit())
-    }
-
-    /// Why most of those failed or were dropped that did, and how many.
-    pub fn main_reason(&self) -> Option<(&str, usize)> {
-        let most = self.reasons.iter().max_by_key(|(_, count)| **count);
-        most.map(|(why, count)| (why.as_str(), *count))
     }
 
     /// The interface that carried most: its name, bits per second received, and those of its link, where

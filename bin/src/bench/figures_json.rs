@@ -25,7 +25,7 @@ impl Figures {
                 "asked": self.asked(), "joined": self.joined, "failed": self.failed,
                 "not_begun": self.not_begun, "dropped": self.dropped, "starved": self.starved,
                 "starved_percent": round3(self.percent(self.starved)),
-                "below_95_percent": self.below_95, "reasons": self.reasons,
+                "below_95_percent": self.below_95, "reasons": self.reasons.json(),
             },
             "rate": {
                 "gbit_s": round3(gbit / self.seconds.max(1e-3)),
@@ -107,7 +107,7 @@ fn row_json(row: &Row) -> Value {
         "failed": row.failed,
         "dropped": row.dropped,
         "starved": row.starved,
-        "gbit_s": row.rate.map(|rate| round3(rate / 1e9)),
+        "gbit_s": round3(row.rate / 1e9),
         "p50_ms": row.p50.map(|micros| round3(micros as f64 / 1e3)),
         "p99_ms": row.p99.map(|micros| round3(micros as f64 / 1e3)),
         "server_cores": row.server.map(round3),

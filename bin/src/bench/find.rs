@@ -189,7 +189,7 @@ pub fn find(
 fn why_no_more(figures: &Figures) -> Option<String> {
     let cut_short = figures.cut_short.filter(|why| *why != run::ALL_GONE).map(str::to_owned);
     cut_short.or_else(|| {
-        let why = figures.main_reason().map_or("no reason is known", |(why, _)| why);
+        let why = figures.reasons.commonest().map_or("no reason is known", |(why, _)| why);
         (figures.joined == 0).then(|| format!("nobody got media: {why}"))
     })
 }
@@ -213,11 +213,7 @@ fn bottleneck(found: &Found, test: &Test) -> String {
 
 /// What a run ran into.
 pub fn cause(figures: &Figures) -> String {
-    let out_of_files = figures
-        .reasons
-        .keys()
-        .any(|why| why.contains("os error 24") || why.contains("os error 23"));
-    if out_of_files {
+    if figures.reasons.any(&["os error 24", "os error 23"]) {
         return "descriptors".into();
     }
     let generator = figures.generator.busiest.as_ref().map_or(0.0, |(_, share)| *share);
@@ -245,7 +241,7 @@ pub fn cause(figures: &Figures) -> String {
         return format!("the network card: {name} carried {carried} of {link}");
     }
     let out = figures.failed + figures.dropped;
-    if let Some((why, count)) = figures.main_reason().filter(|_| out * 2 > figures.starved) {
+    if let Some((why, count)) = figures.reasons.commonest().filter(|_| out * 2 > figures.starved) {
         return format!("what {} players ended for: {why}", grouped(count));
     }
     if figures.is_robbed() {
@@ -297,13 +293,13 @@ mod tests {
             seconds: 10.0,
             failed: 3,
             starved: 4,
-            reasons: [("refused".to_owned(), 2), ("a reset".to_owned(), 1)].into(),
             machine: serde_json::json!({
                 "cores": [{"steal_s": 0.0, "idle_s": 0.0}],
                 "interface": {"name": "eth0", "received_bytes": 1.2e9, "link_bit_s": 1e9},
             }),
             ..Figures::default()
         };
+        ["refused", "a reset", "refused"].iter().for_each(|why| figures.reasons.add(why));
         assert!(cause(&figures).contains("eth0 carried 960 Mbit/s of 1 Gbit/s"));
         figures.machine["interface"]["link_bit_s"] = serde_json::Value::Null;
         assert!(cause(&figures).contains("2 players ended for: refused"), "{}", cause(&figures));

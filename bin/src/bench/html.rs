@@ -72,7 +72,7 @@ fn over_time(figures: &Figures) -> String {
         "Rate",
         "seconds",
         "Gbit/s",
-        &[Line { name: "all players", points: over(&|row| row.rate.map(|rate| rate / 1e9)) }],
+        &[Line { name: "all players", points: over(&|row| Some(row.rate / 1e9)) }],
     );
     out += &chart(
         "Players",

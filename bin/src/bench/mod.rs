@@ -13,7 +13,7 @@
 //! | `edge` | bytes of players and interfaces at one moment |
 //! | `hls` | viewers of playlists, who ask for one file after the other |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
-//! | `distribution` | many values as counts |
+//! | `distribution`, `reasons` | many values, and why things ended, as counts |
 //! | `run`, `figures`, `figures_json`, `goal` | one run, what it comes to, whether that is enough |
 //! | `find`, `own` | run after run to the most players; this very program as the server |
 //! | `summary`, `report`, `html`, `svg` | what people and programs read |
@@ -43,6 +43,7 @@ mod own;
 mod playback;
 mod player;
 mod publisher;
+mod reasons;
 mod report;
 mod run;
 mod setup;

@@ -172,12 +172,8 @@ pub fn run(
         let (seen, pids) = (Rc::clone(&seen), setup.pids.clone());
         conductor.el.at(at, move |_| seen.borrow_mut().note(which, clock, &pids));
     }
-    let mut watch = Watch {
-        seconds: vec![Second::default(); workers.len()],
-        fresh: 0,
-        began: first_at,
-        window,
-    };
+    let seconds = vec![Second::default(); workers.len()];
+    let mut watch = Watch { seconds, fresh: 0, began: first_at, window, at: 0.0, bytes: 0 };
     let mut tallies = Vec::new();
     let mut cut_short = None;
     let patience = Instant::now() + setup.bound();
@@ -267,10 +263,13 @@ struct Watch {
     fresh: usize,
     began: Instant,
     window: [Instant; 2],
+    /// When the row before was, and the bytes of all by then.
+    at: f64,
+    bytes: u64,
 }
 
 impl Watch {
-    fn row(&self, look: &Look, before: &Look) -> Row {
+    fn row(&mut self, look: &Look, before: &Look) -> Row {
         let sum = |of: fn(&Second) -> usize| self.seconds.iter().map(of).sum();
         let mut latency = super::distribution::Distribution::default();
         self.seconds.iter().for_each(|second| latency.add(&second.latency));
@@ -279,21 +278,24 @@ impl Watch {
             (seconds > 0.0).then(|| (of(look) - of(before)) / seconds)
         };
         let ([from, to], now) = (self.window, Instant::now());
-        Row {
-            at: self.began.elapsed().as_secs_f64(),
+        let at = now.saturating_duration_since(self.began).as_secs_f64();
+        let bytes = self.seconds.iter().map(|second| second.bytes).sum();
+        let row = Row {
+            at,
             measuring: from <= now && now < to,
             begun: sum(|second| second.begun),
             playing: sum(|second| second.playing),
             failed: sum(|second| second.failed),
             dropped: sum(|second| second.dropped),
             starved: sum(|second| second.starved),
-            bytes: self.seconds.iter().map(|second| second.bytes).sum(),
-            rate: None,
+            rate: (bytes - self.bytes) as f64 * 8.0 / (at - self.at).max(1e-3),
             p50: latency.percentile(50.0),
             p99: latency.percentile(99.0),
             server: share(|look| look.server.cpu),
             generator: share(|look| look.generator.cpu),
             server_memory: look.server.resident,
-        }
+        };
+        (self.at, self.bytes) = (at, bytes);
+        row
     }
 }

@@ -1,12 +1,14 @@
 //! The test of streams as the command line asks for it.
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustix::termios::tcgetwinsize;
 
 use super::figures::{Figures, Row};
 use super::goal::Goal;
@@ -368,7 +370,7 @@ pub struct Live {
 impl Live {
     /// On stderr, as logs are.
     pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown: 0 }
+        Self { terminal: stderr().is_terminal(), shown: 0 }
     }
 
     /// Shows a second.
@@ -376,6 +378,10 @@ impl Live {
         let line = summary::line(row, players);
         self.shown += 1;
         if self.terminal {
+            // What goes on in a second row would stay there.
+            let columns = tcgetwinsize(stderr()).map_or(0, |size| size.ws_col);
+            let columns = if columns == 0 { 80 } else { columns.into() };
+            let line: String = line.chars().take(columns - 1).collect();
             eprint!("\r\x1b[K{line}");
         } else if self.shown % 5 == 1 {
             eprintln!("{line}");

@@ -21,12 +21,11 @@ pub fn line(row: &Row, players: usize) -> String {
     {
         line += &counted(count as u64, name);
     }
-    if let Some(rate) = row.rate {
-        let _ = write!(line, "  {}", shown_rate(rate));
-    }
+    // Writing to a String cannot fail.
     let _ = write!(
         line,
-        "  latency p50 {} p99 {} ms  CPU server {} % generator {} %",
+        "  {}  p50 {} p99 {} ms  CPU server {} % generator {} %",
+        shown_rate(row.rate),
         millis(row.p50),
         millis(row.p99),
         cores(row.server),
@@ -157,8 +156,8 @@ fn write_all(
         shown(figures.percent(figures.starved)),
         counted(figures.not_begun as u64, "not begun"),
     )?;
-    for (why, count) in figures.reasons.iter().take(8) {
-        writeln!(out, "            {} x {why}", grouped(*count))?;
+    for line in figures.reasons.lines() {
+        writeln!(out, "            {line}")?;
     }
     writeln!(
         out,

@@ -290,7 +290,7 @@ impl Line {
             let told = format!("{}: {why}", what.as_ref().map_or("", What::name));
             self.viewer.crowd.asked(|requests| {
                 requests.failed += 1;
-                *requests.reasons.entry(told).or_default() += 1;
+                requests.reasons.add(&told);
             });
             if !self.viewer.joined.get() || self.refusals > REFUSALS {
                 return Err(Trouble::Status(why));
