@@ -381,8 +381,17 @@ impl Figures {
 
     /// Seconds of cores that other machines of the host had within the window (steal).
     pub fn stolen(&self) -> f64 {
+        self.of_cores("steal_s")
+    }
+
+    /// Seconds of cores that went into interrupts and what follows from them.
+    pub fn softirq(&self) -> f64 {
+        self.of_cores("irq_softirq_s") + self.of_cores("ksoftirqd_s")
+    }
+
+    fn of_cores(&self, name: &str) -> f64 {
         let cores = self.machine["cores"].as_array();
-        cores.into_iter().flatten().filter_map(|core| core["steal_s"].as_f64()).sum()
+        cores.into_iter().flatten().filter_map(|core| core[name].as_f64()).sum()
     }
 
     /// Whether that was enough to be seen in the latencies.
@@ -392,24 +401,16 @@ impl Figures {
 
     /// The share of all cores' time within the window that nobody used.
     pub fn idle_share(&self) -> Option<f64> {
-        let cores = self.machine["cores"].as_array()?;
-        let idle: f64 = cores.iter().filter_map(|core| core["idle_s"].as_f64()).sum();
-        (!cores.is_empty() && self.seconds > 0.0)
-            .then(|| idle / (self.seconds * cores.len() as f64))
+        let cores = self.machine["cores"].as_array()?.len();
+        (cores > 0 && self.seconds > 0.0)
+            .then(|| self.of_cores("idle_s") / (self.seconds * cores as f64))
     }
 
     /// Cores that neither the server nor the generator used, and that were not idle.
     fn others(&self) -> Option<f64> {
         let server = self.server.as_ref()?;
         let cores = self.machine["cores"].as_array()?.len() as f64;
-        let softirq: f64 = self.machine["cores"]
-            .as_array()?
-            .iter()
-            .filter_map(|core| {
-                Some(core["irq_softirq_s"].as_f64()? + core["ksoftirqd_s"].as_f64()?)
-            })
-            .sum();
-        let busy = cores * (1.0 - self.idle_share()?) - softirq / self.seconds;
+        let busy = cores * (1.0 - self.idle_share()?) - self.softirq() / self.seconds;
         Some((busy - server.share - self.generator.share).max(0.0))
     }
 
@@ -418,6 +419,11 @@ impl Figures {
     fn is_ipv6(&self) -> bool {
         let first = self.setup.as_ref().and_then(|setup| setup.targets.first());
         first.is_some_and(|target| target.address.is_ipv6())
+    }
+
+    /// Bits per second of all players within the window.
+    pub fn bits_per_second(&self) -> f64 {
+        self.bits / self.seconds.max(1e-3)
     }
 
     /// Gigabits of all players within the window.

@@ -28,7 +28,7 @@ impl Figures {
                 "below_95_percent": self.below_95, "reasons": self.reasons.json(),
             },
             "rate": {
-                "gbit_s": round3(gbit / self.seconds.max(1e-3)),
+                "gbit_s": round3(self.bits_per_second() / 1e9),
                 "gbit": round3(gbit),
                 "wanted_mbit_s": self.rate.map(|rate| round3(rate / 1e6)),
                 "player_mbit_s": spread(self.rates.iter().map(|rate| rate / 1e6).collect()),

@@ -64,7 +64,7 @@ static NAMES: [Name; 16] = [
     Name { name: "stalls", unit: Unit::Count, of: |f| f.stalled().map(|stalls| stalls as f64) },
     Name { name: "faults", unit: Unit::Count, of: |f| f.faults().map(|faults| faults as f64) },
     Name { name: "joined", unit: Unit::Percent, of: |f| Some(f.percent(f.joined)) },
-    Name { name: "rate", unit: Unit::Rate, of: |f| Some(f.bits / f.seconds.max(1e-3)) },
+    Name { name: "rate", unit: Unit::Rate, of: |f| Some(f.bits_per_second()) },
     Name {
         name: "server_cores",
         unit: Unit::Count,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::distribution::round3;
 use super::figures::Figures;
 use super::find::Found;
 use super::goal::Goal;
@@ -59,15 +60,27 @@ impl Outcome<'_> {
     pub fn write(&self, json: Option<&Path>, html: Option<&Path>) -> Result<(), Box<dyn Error>> {
         let verdict = summary::verdict(self.figures, self.found, self.goal, self.own);
         let report = self.json(&verdict);
+        let text = summary::text(self.figures, self.goal, self.published);
         if let Some(path) = html {
-            let page = html::page(&verdict, self.figures, self.found, self.goal, &report);
+            let page = html::page(&verdict, self.figures, self.found, &text, &report);
             write_file(path, &page)?;
         }
         if !write_json(&report, json)? {
-            print!("{}", summary::text(self.figures, self.goal, self.published));
+            print!("{text}");
             println!("{verdict}");
         }
         Ok(())
+    }
+
+    /// What the one core of a server that was this very program carries.
+    fn per_core(&self, found: &Found) -> Value {
+        let gbit = self.figures.bits_per_second() / 1e9;
+        json!({
+            "players": found.players,
+            "gbit_s": round3(gbit),
+            "percent_of_10gbe": round3(gbit / 10.0 * 100.0),
+            "percent_of_25gbe": round3(gbit / 25.0 * 100.0),
+        })
     }
 
     fn json(&self, verdict: &str) -> Value {
@@ -82,6 +95,9 @@ impl Outcome<'_> {
                 report.insert("goal".into(), self.goal.json(self.figures));
             }
             if let Some(found) = self.found {
+                if self.own && found.players > 0 {
+                    report.insert("per_core".into(), self.per_core(found));
+                }
                 let steps: Vec<Value> = found
                     .steps
                     .iter()

@@ -36,7 +36,7 @@ impl Conductor {
         let told = Rc::clone(&interrupted);
         el.on_signals(&[network::SIGINT, network::SIGTERM], move |_, _| {
             if told.replace(true) {
-                // Whoever asks twice does not want the report.
+                // Whoever asks twice does not want the report. A server of its own (`own`) ends by itself.
                 std::process::exit(130);
             }
         })
@@ -279,7 +279,7 @@ impl Watch {
         };
         let ([from, to], now) = (self.window, Instant::now());
         let at = now.saturating_duration_since(self.began).as_secs_f64();
-        let bytes = self.seconds.iter().map(|second| second.bytes).sum();
+        let bytes: u64 = self.seconds.iter().map(|second| second.bytes).sum();
         let row = Row {
             at,
             measuring: from <= now && now < to,
@@ -288,7 +288,7 @@ impl Watch {
             failed: sum(|second| second.failed),
             dropped: sum(|second| second.dropped),
             starved: sum(|second| second.starved),
-            rate: (bytes - self.bytes) as f64 * 8.0 / (at - self.at).max(1e-3),
+            rate: bytes.saturating_sub(self.bytes) as f64 * 8.0 / (at - self.at).max(1e-3),
             p50: latency.percentile(50.0),
             p99: latency.percentile(99.0),
             server: share(|look| look.server.cpu),

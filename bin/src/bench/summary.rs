@@ -41,19 +41,12 @@ fn times(of: &Distribution) -> String {
 /// One run of a search in one line.
 pub fn step(step: &Step) -> String {
     let figures = &step.figures;
-    let stopped = match step.outcome {
-        Outcome::Met => String::new(),
-        Outcome::Missed => format!("; {}", cause(figures)),
-        Outcome::Disturbed => {
-            let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
-            format!(": other machines on this host took {share:.0} % of a core, once more")
-        }
-    };
+    let stopped = stopped_by(step).map(|why| format!("; {why}")).unwrap_or_default();
     format!(
         "{:>7} players: {}, {} starved, latency p99 {} ms, join p99 {} ms, server {} cores, \
          generator {}: goal {}{stopped}",
         grouped(step.players),
-        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        shown_rate(figures.bits_per_second()),
         grouped(figures.starved),
         at(&figures.latency, 99.0),
         at(figures.joins(), 99.0),
@@ -63,9 +56,22 @@ pub fn step(step: &Step) -> String {
     )
 }
 
+/// What stopped a run from meeting its goal.
+pub fn stopped_by(step: &Step) -> Option<String> {
+    let figures = &step.figures;
+    match step.outcome {
+        Outcome::Met => None,
+        Outcome::Missed => Some(cause(figures)),
+        Outcome::Disturbed => {
+            let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
+            Some(format!("other machines on this host took {share:.0} % of a core, once more"))
+        }
+    }
+}
+
 /// What it comes to, in a sentence or two.
 pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool) -> String {
-    let rate = figures.bits / figures.seconds.max(1e-3);
+    let rate = figures.bits_per_second();
     let Some(found) = found else {
         let measured = format!(
             "{} of {} players got {}{}{}{}, latency p99 {} ms",
@@ -112,9 +118,11 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
         // Writing to a String cannot fail.
         let _ = write!(
             out,
-            " One core of this machine, {} % busy, carries {} players: {} % of 10GbE, {} % of 25GbE.",
+            " One core of this machine, {} % busy, carries {} players and {}: {} % of 10GbE, {} % of \
+             25GbE.",
             shown(server.share * 100.0),
             grouped(found.players),
+            shown_rate(rate),
             shown(rate / 1e8),
             shown(rate / 2.5e8)
         );
@@ -162,7 +170,7 @@ fn write_all(
     writeln!(
         out,
         "rate        {} for {} s",
-        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        shown_rate(figures.bits_per_second()),
         shown(figures.seconds)
     )?;
     writeln!(out, "latency     {} from stamp to whole frame", times(&figures.latency))?;
@@ -202,12 +210,17 @@ fn write_all(
         let per = most.saturating_sub(before) as f64 / figures.joined.max(1) as f64;
         writeln!(
             out,
-            "server      {} cores, {} CPU s per Gbit, {} ({} per player), {} switches/s",
+            "server      {} cores, {} CPU s per Gbit, {} ({} per player)",
             shown(server.share),
             figures.cost().map_or("-".into(), shown),
             shown_bytes(most as f64),
             shown_bytes(per),
+        )?;
+        writeln!(
+            out,
+            "            {} switches/s, {} calls/s of read, write and their kin (not send and recv)",
             shown(server.voluntary + server.involuntary),
+            server.io_calls.map_or("-".into(), shown),
         )?;
     }
     let generator = &figures.generator;
@@ -216,6 +229,13 @@ fn write_all(
         "generator   {} cores, {} CPU s per Gbit",
         shown(generator.share),
         figures.per_gbit(generator.cpu).map_or("-".into(), shown)
+    )?;
+    let cores = |seconds: f64| shown(seconds / figures.seconds.max(1e-3));
+    writeln!(
+        out,
+        "machine     {} cores in interrupts and softirq, {} taken by other machines (steal)",
+        cores(figures.softirq()),
+        cores(figures.stolen())
     )?;
     if let Some(published) = published {
         writeln!(

@@ -75,7 +75,7 @@ pub enum TargetError {
     Unknown(String, std::io::Error),
     /// Somebody else's machine, perhaps.
     #[error(
-        "{0} is not this machine. A load test of somebody else's server is an attack; \
+        "{0} is not this machine's loopback. A load test of somebody else's server is an attack; \
          if it is yours, say --i-own-this-host"
     )]
     NotOwned(SocketAddr),
@@ -91,6 +91,9 @@ impl Target {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
+        if authority.contains('@') {
+            return Err(form("user names and passwords are not read; a key goes into the path"));
+        }
         let (door, port) = match scheme {
             "rtmp" => (Door::Rtmp, 1935),
             "http" if name_of(path).ends_with(PLAYLIST) => (Door::Hls, 80),
@@ -216,6 +219,7 @@ mod tests {
             ("ftp://127.0.0.1/a", "rtmp://"),
             ("https://127.0.0.1/a.flv", "TLS"),
             ("http://127.0.0.1:80/a b", "spaces"),
+            ("http://me:secret@127.0.0.1/a.flv", "user names"),
             ("ws://127.0.0.1:80/a.m3u8", "http://"),
             ("http://127.0.0.1:port/a", "cannot be found"),
             ("http://192.0.2.1/a.flv", "--i-own-this-host"),

@@ -155,7 +155,7 @@ struct Line {
     asked: Instant,
     scan: HeadScan,
     /// What reads the body, and the answer's status where it is not 200.
-    body: Option<(BodyDecoder, Option<String>)>,
+    body: Option<(BodyDecoder, Option<Trouble>)>,
     /// Bytes of the body that the kernel has still to throw away.
     left: Option<u64>,
     text: Vec<u8>,
@@ -218,7 +218,7 @@ impl Line {
             match ResponseHead::parse(input, Method::Get, &mut self.scan, &mut space)? {
                 Parsed::Incomplete => return Ok((0, false)),
                 Parsed::Complete { head, len } => {
-                    let refused = check_status(&head).err().map(|trouble| trouble.to_string());
+                    let refused = check_status(&head).err();
                     if let BodyFraming::Length(len) = head.framing {
                         self.left = Some(len);
                     }
@@ -293,7 +293,7 @@ impl Line {
                 requests.reasons.add(&told);
             });
             if !self.viewer.joined.get() || self.refusals > REFUSALS {
-                return Err(Trouble::Status(why));
+                return Err(why);
             }
             if let Some(course) = &mut self.course {
                 course.refused(now, REFUSED);
