@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
+mod bench_bad_days;
 mod command_line;
 mod config;
 mod examples;

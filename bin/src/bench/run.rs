@@ -221,7 +221,8 @@ pub fn run(
     let seen = std::mem::take(&mut *seen.borrow_mut());
     let Seen { edges: [from, to], alone, last, rows, server_peak, tcp_peak } = seen;
     // What was cut short before the window is judged from its beginning.
-    let looks = [from.unwrap_or(alone), to.unwrap_or(last)];
+    let to = to.unwrap_or(last);
+    let looks = [from.filter(|from| from.at < to.at).unwrap_or(alone), to];
     Ok(Figures::of(setup, &looks, tallies, rows, cut_short).with_peaks(server_peak, tcp_peak))
 }
 
