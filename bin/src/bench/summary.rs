@@ -220,7 +220,7 @@ fn write_all(
             out,
             "            {} switches/s, {} calls/s of read, write and their kin (not send and recv)",
             shown(server.voluntary + server.involuntary),
-            server.io_calls.map_or("-".into(), shown),
+            server.io_calls.map_or("-".into(), |calls| grouped(calls as usize)),
         )?;
     }
     let generator = &figures.generator;
