@@ -41,7 +41,6 @@ impl Stream {
         body: Bytes,
         now: Instant,
     ) -> Result<(), BadMedia> {
-        self.counters.bytes_in.add(body.len() as u64);
         let parsed = flv::parse(body, track, time_ms)?;
         self.counters.frames_of_other_tracks.add(parsed.other_tracks.into());
         match parsed.frame {
@@ -55,6 +54,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::tag`].
     pub fn frame(&mut self, frame: Frame, now: Instant) -> Result<(), BadMedia> {
+        self.counters.bytes_in.add(frame.payload.len() as u64);
         if let Some(publisher) = &mut self.publisher {
             publisher.heard = now;
         }
