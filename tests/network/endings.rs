@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use network::{CloseReason, EventLoop, Options, SourceId};
 
 use crate::peers::{
-    Acts, LIMIT, Random, Shared, connected, count, pattern, reset, serve, small_buffers, until_done,
+    Acts, LIMIT, Random, Shared, connected, count, pattern, reset, serve, small_buffers,
 };
-use crate::support::run_until;
+use crate::support::{run_until, until_done};
 
 #[test]
 fn this_side_may_end_first_and_still_listen() {

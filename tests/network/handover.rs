@@ -12,9 +12,8 @@ use network::{CloseReason, Connection, Detached, EventLoop, Handle, Handler, Opt
 
 use crate::peers::{
     Acts, LIMIT, Random, Shared, add, connected, count, pattern, small_buffers, tcp_pair,
-    until_done,
 };
-use crate::support::run_until;
+use crate::support::{run_until, until_done};
 
 #[test]
 fn a_connection_is_handed_over_in_the_middle_of_its_input() {

@@ -5,12 +5,10 @@ use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::run_until;
 use network::{
     Accepted, CloseReason, Connection, Detached, EventLoop, Handler, Listen, Options, SourceId,
 };
@@ -307,10 +305,4 @@ impl Random {
         self.0 ^= self.0 << 17;
         (self.0 % bound as u64) as usize
     }
-}
-
-/// Turns the loop until the peer's thread is done, and returns what it says.
-pub fn until_done<T>(el: &mut EventLoop, peer: JoinHandle<T>) -> T {
-    run_until(el, LIMIT, || peer.is_finished());
-    peer.join().unwrap()
 }

@@ -320,3 +320,9 @@ pub fn elsewhere() -> (network::Handle, thread::JoinHandle<()>) {
     });
     (hear.recv().unwrap(), running)
 }
+
+/// Turns the loop until the peer's thread is done, and returns what it says.
+pub fn until_done<T>(el: &mut EventLoop, peer: thread::JoinHandle<T>) -> T {
+    run_until(el, crate::peers::LIMIT, || peer.is_finished());
+    peer.join().unwrap()
+}

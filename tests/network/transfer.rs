@@ -12,9 +12,8 @@ use network::{Connection, EventLoop, FileRange, Options};
 
 use crate::peers::{
     Acts, Echo, LIMIT, Random, Shared, add, connected, count, pattern, read_waiting, small_buffers,
-    until_done,
 };
-use crate::support::{Scratch, alone, run_until};
+use crate::support::{Scratch, alone, run_until, until_done};
 
 #[test]
 fn a_peer_that_sends_one_byte_at_a_time_is_understood() {

@@ -48,7 +48,7 @@ pub fn server() -> (Program, SocketAddr, SocketAddr) {
     (server, rtmp, http)
 }
 
-const SHORT: [&str; 8] =
+pub const SHORT: [&str; 8] =
     ["--ramp", "100", "--settle", "500ms", "--hold", "3s", "--join-within", "2s"];
 
 pub fn report(output: &Output) -> Value {
