@@ -1,6 +1,7 @@
 //! `weir serve`: the loops, the doors, and the way down.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -47,6 +48,9 @@ pub struct Args {
     /// Publish a test card as live/demo, so that there is something to play
     #[arg(long, env = "WEIR_DEMO")]
     demo: bool,
+    /// End at once when stdin does: whoever started this server has it at the other end
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 /// Descriptors that are kept for what is no connection: logs, listeners, files.
@@ -70,6 +74,12 @@ enum Speaks {
 
 /// Serves until a signal ends it.
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    if args.until_stdin_ends {
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(|| {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            std::process::exit(0);
+        })?;
+    }
     let config = configured(args)?;
     let open_files = network::raise_open_files()?;
     let count = match config.server.loops {

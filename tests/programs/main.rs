@@ -4,6 +4,7 @@
 
 mod bad_options;
 mod bench;
+mod bench_bad_days;
 mod bench_http;
 mod command_line;
 mod config;

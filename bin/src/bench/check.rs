@@ -200,6 +200,13 @@ impl Checker {
         }
     }
 
+    /// Ages at `now` of pictures that were sent after the newest one that came.
+    pub fn due(&self, now: i64) -> Vec<u64> {
+        let (Some(ledger), Some(newest)) = (&self.ledger, self.picture) else { return Vec::new() };
+        let made = ledger.pictures_after(self.stream, newest).into_iter();
+        made.filter_map(|made| u64::try_from(now - made).ok()).collect()
+    }
+
     fn saw_picture(&mut self, frame: &Frame, now: i64) -> Option<i64> {
         let stamp = Stamp::find(&frame.payload);
         let age = stamp.map(|stamp| now - stamp.micros);
@@ -270,7 +277,7 @@ mod tests {
         let ledger = Ledger::new(1);
         let mut card = TestCard::new(Options::default()).unwrap();
         let frames: Vec<Frame> = (0..count).map(|_| card.next(card.due().0)).collect();
-        frames.iter().for_each(|frame| ledger.enter(0, frame));
+        frames.iter().for_each(|frame| ledger.enter(0, frame, frame.dts.0));
         (Arc::new(ledger), frames)
     }
 
@@ -340,6 +347,25 @@ mod tests {
             frames.remove(at - 3);
         });
         assert!(!found.is_clean(), "{found:?}");
+    }
+
+    #[test]
+    fn pictures_that_do_not_come_are_due_with_their_age() {
+        let (ledger, frames) = published(200);
+        let pictures = |frames: &[Frame]| -> Vec<i64> {
+            let video = frames.iter().filter(|frame| frame.track == Track::Video);
+            let pictures = video.filter(|frame| frame.kind != FrameKind::Config);
+            pictures.map(|frame| frame.dts.0).collect()
+        };
+        let (came, rest) = frames.split_at(120);
+        let checker = check(&ledger, came);
+        let now = 60_000_000;
+        let mut due = checker.due(now);
+        due.sort_by_key(|age| std::cmp::Reverse(*age));
+        let ages: Vec<u64> = pictures(rest).iter().map(|made| (now - made) as u64).collect();
+        assert!(!due.is_empty() && due == ages, "{due:?}");
+        assert_eq!(check(&ledger, &frames).due(now), [0; 0]);
+        assert_eq!(check(&ledger, &[]).due(now), [0; 0], "nothing came at all");
     }
 
     #[test]

@@ -1,24 +1,23 @@
 //! The players of one thread: who they are, when each begins, what became of them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use network::{Connect, Endpoint, EventLoop, Handle, SourceId};
+use network::{Connect, Endpoint, EventLoop, SourceId};
 
 use super::check::{Checker, Findings};
 use super::clock::Clock;
 use super::dialogue::Dialogue;
 use super::distribution::Distribution;
-use super::edge::{self, Carried};
+use super::edge::Carried;
 use super::hls::{self, Requests, Viewer};
 use super::ledger::Ledger;
 use super::player::Player;
+use super::reasons::Reasons;
 use super::target::{Container, Door, Target};
 use crate::kernel;
 
@@ -108,8 +107,6 @@ pub struct Task {
     pub totals: Vec<Arc<AtomicU64>>,
     /// The clock of stamps.
     pub clock: Clock,
-    /// Latencies count.
-    pub measuring: Arc<AtomicBool>,
 }
 
 /// What a thread tells of its last second.
@@ -140,6 +137,8 @@ pub struct Tally {
     pub records: Vec<Record>,
     /// Latencies within the window.
     pub latency: Distribution,
+    /// How many of them are ages of pictures that had not come at its end.
+    pub overdue: u64,
     /// What the sample found.
     pub findings: Findings,
     /// Each sampled player's stalls and microseconds of them, within the window.
@@ -172,33 +171,35 @@ pub struct Crowd {
     pub clock: Clock,
     /// Bytes that have to wait before a bulk player takes them.
     pub low_water: u32,
-    measuring: Arc<AtomicBool>,
     records: RefCell<Vec<Record>>,
     ids: RefCell<Vec<(SourceId, usize)>>,
     tally: RefCell<Tally>,
     recent: RefCell<Distribution>,
     rates: RefCell<Vec<f64>>,
+    /// Ages of pictures that had not come to the sample when the run was over.
+    due: RefCell<Vec<u64>>,
     measured_from: Cell<Option<i64>>,
     /// When the edges were noted.
     noted: [Cell<i64>; 2],
     /// Bytes that came and went so far, of this thread and of all.
     total: Arc<AtomicU64>,
     /// See [`Task::totals`].
-    pub totals: Vec<Arc<AtomicU64>>,
+    totals: Vec<Arc<AtomicU64>>,
     over: Cell<bool>,
 }
 
 impl Crowd {
-    fn new(task: &Task, thread: usize) -> Rc<Self> {
+    /// Nobody yet.
+    pub fn new(task: &Task, thread: usize) -> Rc<Self> {
         Rc::new(Self {
             clock: task.clock,
             low_water: task.low_water,
-            measuring: Arc::clone(&task.measuring),
             records: RefCell::default(),
             ids: RefCell::default(),
             tally: RefCell::default(),
             recent: RefCell::default(),
             rates: RefCell::default(),
+            due: RefCell::default(),
             measured_from: Cell::new(None),
             noted: Default::default(),
             total: task.totals.get(thread).cloned().unwrap_or_default(),
@@ -237,33 +238,41 @@ impl Crowd {
         });
     }
 
-    /// A stamped picture was whole at this age.
-    pub fn saw(&self, age: i64) {
-        if self.measuring.load(Ordering::Relaxed) {
-            let age = u64::try_from(age).unwrap_or(0);
-            self.tally.borrow_mut().latency.record(age);
-            self.recent.borrow_mut().record(age);
+    /// A player's stamped picture was whole at this age.
+    pub fn saw(&self, number: usize, now: i64, age: i64) {
+        let records = self.records.borrow();
+        let Some(record) = records.get(number).filter(|_| !self.is_past_end()) else { return };
+        // What a server keeps for those who join is old by right; where the window begins it is past.
+        if self.measured_from().is_none() && now - age < record.began {
+            return;
         }
+        let age = u64::try_from(age).unwrap_or(0);
+        self.tally.borrow_mut().latency.record(age);
+        self.recent.borrow_mut().record(age);
     }
 
     /// A viewer of a playlist was answered.
     pub fn asked(&self, count: impl FnOnce(&mut Requests)) {
-        if self.measuring.load(Ordering::Relaxed) {
+        if !self.is_past_end() {
             count(&mut self.tally.borrow_mut().requests);
         }
     }
 
     /// Keeps what a player that has ended found.
-    pub fn keep(&self, _: usize, role: Role, mut checker: Box<Checker>) {
+    pub fn keep(&self, role: Role, mut checker: Box<Checker>) {
         let mut tally = self.tally.borrow_mut();
         tally.findings.add(&checker.findings);
-        if role == Role::Sample {
-            checker.playback.end(self.clock.micros());
-            tally.stalls.push((checker.playback.stalls, checker.playback.stalled));
-            if checker.span > 1_000_000 {
-                let rate = checker.payload as f64 * 8e6 / checker.span as f64;
-                self.rates.borrow_mut().push(rate);
-            }
+        if role != Role::Sample {
+            return;
+        }
+        checker.playback.end(self.clock.micros());
+        tally.stalls.push((checker.playback.stalls, checker.playback.stalled));
+        if checker.span > 1_000_000 {
+            let rate = checker.payload as f64 * 8e6 / checker.span as f64;
+            self.rates.borrow_mut().push(rate);
+        }
+        if self.over.get() {
+            self.due.borrow_mut().extend(checker.due(self.noted[1].get()));
         }
     }
 
@@ -272,14 +281,24 @@ impl Crowd {
         self.ids.borrow().iter().map(|(id, _)| *id).collect()
     }
 
+    /// The thread came to its work so late.
+    pub fn was_late(&self, by: Duration) {
+        self.tally.borrow_mut().lateness.record(by.as_micros() as u64);
+    }
+
     /// Notes where all are at an edge of the window. The try that was best counts.
     pub fn at_edge(&self, which: usize, carried: Carried) {
         let mut tally = self.tally.borrow_mut();
-        let (Some(at), Some(known)) = (self.edge_at(which), tally.carried.get_mut(which)) else {
+        let tally = &mut *tally;
+        let (Some(at), Some(known)) = (self.noted.get(which), tally.carried.get_mut(which)) else {
             return;
         };
         if at.get() > 0 && known.apart <= carried.apart {
             return;
+        }
+        if which == 0 && at.get() == 0 {
+            // What came before the window counts where there is none.
+            (tally.latency, tally.requests) = Default::default();
         }
         *known = carried;
         at.set(self.clock.micros());
@@ -296,8 +315,42 @@ impl Crowd {
         }
     }
 
-    fn edge_at(&self, which: usize) -> Option<&Cell<i64>> {
-        self.noted.get(which)
+    /// The run is over: a window that was cut short ends here, and nobody ends for a reason of its own.
+    pub fn close(&self) {
+        if !self.is_past_end() {
+            let counted = self.counted();
+            self.at_edge(1, Carried { interfaces: kernel::interfaces(), counted, apart: 0 });
+        }
+        self.over.set(true);
+    }
+
+    /// Everything the thread has, when all its players are gone.
+    pub fn tally(&self) -> Tally {
+        let mut tally = std::mem::take(&mut *self.tally.borrow_mut());
+        tally.records = std::mem::take(&mut *self.records.borrow_mut());
+        for record in &mut tally.records {
+            record.ended.get_or_insert(Ending::Over);
+        }
+        // A picture that is older than all that came, and has not come, is late by its age at least.
+        let latest = tally.latency.percentile(100.0).unwrap_or(0);
+        for age in self.due.borrow().iter().filter(|age| **age > latest) {
+            tally.latency.record(*age);
+            tally.overdue += 1;
+        }
+        let rates = self.rates.borrow();
+        tally.stream_rate =
+            (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
+        tally
+    }
+
+    /// Bytes that came and went so far, of all threads.
+    pub fn counted(&self) -> u64 {
+        self.totals.iter().map(|total| total.load(Ordering::Relaxed)).sum()
+    }
+
+    fn is_past_end(&self) -> bool {
+        let [_, end] = &self.noted;
+        end.get() > 0
     }
 
     /// So many bytes came off a player's connection and went to it, in all.
@@ -316,7 +369,8 @@ impl Crowd {
         self.moved(number, bytes + received, all_sent + sent);
     }
 
-    fn second(&self, thread: usize, rate: Option<f64>) -> Second {
+    /// What the last second came to.
+    pub fn second(&self, thread: usize, rate: Option<f64>) -> Second {
         let mut second = Second { thread, ..Second::default() };
         // A server that merges writes sends in lumps: two seconds tell more than one.
         let least = rate.map(|rate| (rate / 8.0 * 2.0 * 0.7) as u64);
@@ -348,7 +402,8 @@ impl Crowd {
         second
     }
 
-    fn begin(self: &Rc<Self>, el: &mut EventLoop, task: &Task, number: usize, role: Role) {
+    /// A player of the run begins.
+    pub fn begin(self: &Rc<Self>, el: &mut EventLoop, task: &Task, number: usize, role: Role) {
         let place = self.records.borrow().len();
         self.records.borrow_mut().push(Record {
             role,
@@ -407,175 +462,15 @@ impl Crowd {
     }
 }
 
-/// Which players of the whole run a thread has.
-#[derive(Clone, Debug)]
-pub struct Share {
-    /// This thread's number, for what it tells.
-    pub thread: usize,
-    /// Its players by their numbers in the run, in order.
-    pub players: Vec<usize>,
-    /// What they are for.
-    pub role: Role,
-}
-
-/// A thread of players at work.
-pub struct Worker {
-    /// Its loop.
-    pub handle: Handle,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Worker {
-    /// Starts a thread with its share of the players.
-    pub fn start(
-        name: String,
-        task: Task,
-        share: Share,
-        words: Sender<Word>,
-    ) -> std::io::Result<Self> {
-        let (told, hear) = std::sync::mpsc::channel();
-        let thread =
-            std::thread::Builder::new().name(name).spawn(move || match EventLoop::new() {
-                Ok(el) => {
-                    let _ = told.send(Ok(el.handle()));
-                    work(el, task, share, &words);
-                }
-                Err(error) => drop(told.send(Err(std::io::Error::other(error)))),
-            })?;
-        let handle = hear.recv().map_err(|_| std::io::Error::other("a thread ended at once"))??;
-        Ok(Self { handle, thread })
-    }
-
-    /// Ends its part of the run now, wherever it is.
-    pub fn finish(&self) {
-        // A loop that has ended has told everything already.
-        let _ = self.handle.post(EventLoop::stop);
-    }
-
-    /// Waits for its end.
-    pub fn join(self) {
-        let _ = self.thread.join();
-    }
-}
-
-fn work(mut el: EventLoop, task: Task, share: Share, words: &Sender<Word>) {
-    let crowd = Crowd::new(&task, share.thread);
-    schedule(&mut el, &crowd, &task, &share, words);
-    let bulk = share.role == Role::Bulk;
-    let every = task.visit_every;
-    let mut next = Instant::now();
-    loop {
-        // Bulk players wait together: one poll for all that have something, then sleep.
-        let wait = if bulk { Duration::ZERO } else { Duration::from_millis(100) };
-        if !el.run_once(wait) {
-            break;
-        }
-        if bulk {
-            next += every;
-            let now = Instant::now();
-            match next.checked_duration_since(now) {
-                Some(pause) => std::thread::sleep(pause),
-                None => {
-                    crowd.tally.borrow_mut().lateness.record((now - next).as_micros() as u64);
-                    next = now;
-                }
-            }
-        }
-    }
-    // A window that was cut short ends here.
-    let now = crowd.clock.micros();
-    {
-        let mut tally = crowd.tally.borrow_mut();
-        if tally.edges == [0, 0] || tally.edges[1] < tally.edges[0] {
-            tally.edges[1] = now;
-            tally.carried[1].interfaces = kernel::interfaces();
-            tally.carried[1].counted = crowd.totals.iter().map(|t| t.load(Ordering::Relaxed)).sum();
-            for record in crowd.records.borrow_mut().iter_mut() {
-                record.at_edges[1] = record.bytes;
-            }
-        }
-    }
-    crowd.over.set(true);
-    drop(el);
-    let mut tally = std::mem::take(&mut *crowd.tally.borrow_mut());
-    tally.carries = share.thread == 0;
-    tally.records = std::mem::take(&mut *crowd.records.borrow_mut());
-    for record in &mut tally.records {
-        record.ended.get_or_insert(Ending::Over);
-    }
-    let rates = crowd.rates.borrow();
-    tally.stream_rate = (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
-    let _ = words.send(Word::Done(Box::new(tally)));
-}
-
-fn schedule(
-    el: &mut EventLoop,
-    crowd: &Rc<Crowd>,
-    task: &Task,
-    share: &Share,
-    words: &Sender<Word>,
-) {
-    let [from, to] = task.window;
-    // The beginnings: those who are due, looked at often; a few at a time, so that the others are
-    // served in between.
-    let (all, numbers, role) = (Rc::clone(crowd), share.players.clone(), share.role);
-    let (plan, next) = (task.clone(), Cell::new(0));
-    el.every(Duration::from_millis(2), move |el| {
-        for _ in 0..64 {
-            let Some(number) = numbers.get(next.get()) else { break };
-            let due = plan.first_at + Duration::from_secs_f64(*number as f64 / plan.ramp);
-            if Instant::now() < due {
-                break;
-            }
-            next.set(next.get() + 1);
-            all.begin(el, &plan, *number, role);
-        }
-    });
-    if share.role == Role::Sample && task.probes > 0.0 {
-        let (all, plan, count) = (Rc::clone(crowd), task.clone(), Cell::new(0_usize));
-        el.every(Duration::from_millis(5), move |el| {
-            let now = Instant::now();
-            let due = (count.get() as f64 + 0.5) / plan.probes;
-            // The last ones get two seconds to see a keyframe.
-            let at = plan.window[0] + Duration::from_secs_f64(due);
-            if now >= at && at + Duration::from_secs(2) < plan.window[1] {
-                all.begin(el, &plan, count.get(), Role::Probe);
-                count.set(count.get() + 1);
-            }
-        });
-    }
-    let (all, thread, rate, tell) = (Rc::clone(crowd), share.thread, task.rate, words.clone());
-    el.every(Duration::from_secs(1), move |_| {
-        let _ = tell.send(Word::Second(all.second(thread, rate)));
-    });
-    // The first thread has most players: what it counts is compared with what interfaces count.
-    let carries = share.thread == 0;
-    let all = Rc::clone(crowd);
-    el.at(from, move |el| edge::note(&all, el, 0, carries, Box::new(|_| {})));
-    let all = Rc::clone(crowd);
-    el.at(to, move |el| edge::note(&all, el, 1, carries, Box::new(|el| el.stop())));
-    if share.role == Role::Sample {
-        let (all, expected) = (Rc::clone(crowd), Cell::new(Instant::now()));
-        let every = Duration::from_millis(10);
-        el.every(every, move |_| {
-            let now = Instant::now();
-            let late = now.saturating_duration_since(expected.get());
-            all.tally.borrow_mut().lateness.record(late.as_micros() as u64);
-            expected.set(now + every);
-        });
-    }
-}
-
 /// Counts the reasons players ended for.
-pub fn reasons<'a>(records: impl Iterator<Item = &'a Record>) -> BTreeMap<String, usize> {
-    let mut reasons = BTreeMap::new();
+pub fn reasons<'a>(records: impl Iterator<Item = &'a Record>) -> Reasons {
+    let mut reasons = Reasons::default();
     for record in records {
-        let why = match (&record.ended, record.joined) {
-            (Some(Ending::Troubled(why) | Ending::Closed(why)), _) => why.clone(),
-            (Some(Ending::Over) | None, None) => "no media by the end of the run".to_owned(),
-            _ => continue,
-        };
-        *reasons.entry(why).or_default() += 1;
+        match (&record.ended, record.joined) {
+            (Some(Ending::Troubled(why) | Ending::Closed(why)), _) => reasons.add(why),
+            (Some(Ending::Over) | None, None) => reasons.add("no media by the end of the run"),
+            _ => {}
+        }
     }
     reasons
 }

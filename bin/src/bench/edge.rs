@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use network::{EventLoop, Ready};
@@ -57,7 +56,7 @@ fn attempt(
     let crowd = Rc::clone(crowd);
     // All have taken what waited by then.
     el.defer(move |el| {
-        let counted = crowd.totals.iter().map(|total| total.load(Ordering::Relaxed)).sum();
+        let counted = crowd.counted();
         let interfaces = kernel::interfaces();
         let grown = interfaces.iter().filter_map(|(name, after)| {
             let ([after, _], [before, _]) = (after.received, before.get(name)?.received);

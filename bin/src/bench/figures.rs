@@ -1,14 +1,13 @@
 //! What a run comes to.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::check::Findings;
 use super::crowd::{Ending, Record, Role, Tally, reasons};
-use super::distribution::{Distribution, round3, spread};
+use super::distribution::{Distribution, round3};
 use super::edge::Carried;
 use super::hls::Requests;
+use super::reasons::Reasons;
 use super::run::Look;
 use super::setup::Setup;
 use crate::kernel;
@@ -30,10 +29,8 @@ pub struct Row {
     pub dropped: usize,
     /// Get less than they should.
     pub starved: usize,
-    /// Bytes of all so far.
-    pub bytes: u64,
     /// Bits per second since the row before.
-    pub rate: Option<f64>,
+    pub rate: f64,
     /// Latencies in microseconds.
     pub p50: Option<u64>,
     /// See `p50`.
@@ -57,18 +54,22 @@ pub struct Figures {
     pub seconds: f64,
     /// Its edges, as microseconds since 1970.
     pub window: [i64; 2],
+    /// The window began; without one all that came since the first player joined is judged.
+    pub is_measured: bool,
     /// Players that got media.
     pub joined: usize,
     /// That never did.
     pub failed: usize,
-    /// That did and were gone before the end.
+    /// Whose turn to begin had not come when the run was cut short.
+    pub not_begun: usize,
+    /// That got media and were gone before the end.
     pub dropped: usize,
     /// That got less than they should, those that are gone included.
     pub starved: usize,
     /// Below 95 % of the rate, without the slack for lumps.
     pub below_95: usize,
     /// Why players failed or were dropped.
-    pub reasons: BTreeMap<String, usize>,
+    pub reasons: Reasons,
     /// Bits of all players within the window.
     pub bits: f64,
     /// What a player should get, in bits per second.
@@ -87,6 +88,8 @@ pub struct Figures {
     pub probed: [usize; 2],
     /// From stamp to whole frame.
     pub latency: Distribution,
+    /// How many of them are ages of pictures that had not come at the end.
+    pub overdue: u64,
     /// What viewers of playlists asked for.
     pub requests: Requests,
     /// What the sample found.
@@ -140,13 +143,14 @@ pub struct Spent {
 
 impl Spent {
     fn between(a: &kernel::Usage, b: &kernel::Usage, seconds: f64) -> Self {
-        let cpu = b.cpu - a.cpu;
+        // Of processes that have ended in between there is less than there was.
+        let cpu = (b.cpu - a.cpu).max(0.0);
         let per_second = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds.max(1e-3);
         Self {
             cpu,
-            waited: b.waited - a.waited,
-            user: b.user - a.user,
-            system: b.system - a.system,
+            waited: (b.waited - a.waited).max(0.0),
+            user: (b.user - a.user).max(0.0),
+            system: (b.system - a.system).max(0.0),
             share: cpu / seconds.max(1e-3),
             busiest: kernel::busiest(a, b, seconds),
             threads: b.threads.len(),
@@ -157,28 +161,6 @@ impl Spent {
             peak: b.resident_peak,
         }
     }
-
-    fn json(&self, gbit: f64) -> Value {
-        json!({
-            "cpu_s": round3(self.cpu),
-            "waited_for_core_s": round3(self.waited),
-            "user_s": round3(self.user),
-            "system_s": round3(self.system),
-            "cores": round3(self.share),
-            "cpu_s_per_gbit": (gbit > 0.0).then(|| round4(self.cpu / gbit)),
-            "threads": self.threads,
-            "busiest_thread": self.busiest.as_ref().map(|(name, share)| json!({"name": name, "cores": round3(*share)})),
-            "voluntary_switches_per_s": round3(self.voluntary),
-            "involuntary_switches_per_s": round3(self.involuntary),
-            "read_write_calls_per_s": self.io_calls.map(round3),
-            "descriptors": self.descriptors,
-            "memory_peak_bytes": self.peak,
-        })
-    }
-}
-
-fn round4(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
 }
 
 impl Figures {
@@ -187,7 +169,7 @@ impl Figures {
         setup: &Setup,
         looks: &[Look; 2],
         tallies: Vec<Tally>,
-        mut rows: Vec<Row>,
+        rows: Vec<Row>,
         cut_short: Option<&'static str>,
     ) -> Self {
         let [from, to] = looks;
@@ -196,6 +178,7 @@ impl Figures {
             setup: Some(setup.clone()),
             cut_short,
             seconds,
+            is_measured: tallies.iter().all(|tally| tally.edges[0] > 0),
             rate: setup.rate,
             generator: Spent::between(&from.generator, &to.generator, seconds),
             server_memory: [setup.memory_before, to.server.resident],
@@ -209,16 +192,11 @@ impl Figures {
         figures.count(setup, &tallies);
         for tally in &tallies {
             figures.latency.add(&tally.latency);
+            figures.overdue += tally.overdue;
             figures.findings.add(&tally.findings);
             figures.requests.add(&tally.requests);
             figures.stalls.extend_from_slice(&tally.stalls);
             figures.lateness.add(&tally.lateness);
-        }
-        let mut last = 0.0;
-        let mut bytes = 0;
-        for row in &mut rows {
-            row.rate = Some((row.bytes - bytes) as f64 * 8.0 / (row.at - last).max(1e-3));
-            (last, bytes) = (row.at, row.bytes);
         }
         figures.rows = rows;
         // Only the thread that waited for a good moment has more than one to choose from.
@@ -247,12 +225,13 @@ impl Figures {
         let least_95 = wanted * 0.95;
         for tally in tallies {
             let [from, to] = tally.edges;
-            let window = ((to - from) as f64 / 1e6).max(1e-3);
             for record in &tally.records {
                 let [a, b] = record.at_edges;
                 let got = b.saturating_sub(a) as f64 * 8.0;
+                let from = if self.is_measured { from } else { record.joined.unwrap_or(to) };
+                let window = ((to - from) as f64 / 1e6).max(1e-3);
                 // The edges of threads are a little apart, and from those at which CPU is looked at.
-                self.bits += got / window * self.seconds;
+                self.bits += if self.is_measured { got / window * self.seconds } else { got };
                 self.join_times(record);
                 if record.role == Role::Probe {
                     continue;
@@ -266,23 +245,16 @@ impl Figures {
                 let rate = got / window;
                 // A segment may have come just before the window, the next just behind it.
                 let slack = slack + record.lump as f64 / 1e6;
-                let least = least_95 - wanted * slack / self.seconds.max(slack).max(1e-3);
+                let least = least_95 - wanted * slack / window.max(slack);
                 let out = gone || record.joined.is_none();
                 self.starved += usize::from(out || rate < least);
                 self.below_95 += usize::from(out || rate < least_95);
                 self.rates.push(rate);
             }
         }
-        // Those that the end of the run came before.
-        let missing = setup.players.saturating_sub(self.joined + self.failed);
-        self.failed += missing;
-        self.starved += missing;
-        self.below_95 += missing;
+        self.not_begun = setup.players.saturating_sub(self.joined + self.failed);
         let records = tallies.iter().flat_map(|tally| &tally.records);
         self.reasons = reasons(records.filter(|record| record.role != Role::Probe));
-        if missing > 0 {
-            *self.reasons.entry("the run ended before they began".into()).or_default() += missing;
-        }
     }
 
     fn join_times(&mut self, record: &Record) {
@@ -330,6 +302,7 @@ impl Figures {
                 "name": name,
                 "received_bytes": bytes,
                 "received_packets": packets,
+                "link_bit_s": kernel::link_speed(name),
                 "payload_bytes": payload,
                 "generator_counted_bytes": counted,
                 "came_while_looking_bytes": before.apart + after.apart,
@@ -375,8 +348,29 @@ impl Figures {
                 self.stolen() / self.seconds.max(1e-3) * 100.0
             ));
         }
+        if self.rate.is_none() && self.joined > 0 {
+            self.warnings
+                .push("the rate is not known, and so not who starved: name it (--bitrate)".into());
+        }
+        if self.faults().is_some_and(|faults| faults > 0) {
+            self.warnings.push("the sample found faults in what came".into());
+        }
+        if self.is_without_key() {
+            self.warnings.push("the sample saw no keyframe".into());
+        }
+        if self.overdue > 0 {
+            self.warnings.push(format!(
+                "{} pictures had not come to the sample at the end, and count with their age",
+                self.overdue
+            ));
+        }
         if let Some(why) = self.cut_short {
             self.warnings.push(format!("the run ended before its time: {why}"));
+        }
+        if !self.is_measured {
+            self.warnings.push(
+                "the measured window did not begin: figures are of all since the first join".into(),
+            );
         }
     }
 
@@ -387,8 +381,17 @@ impl Figures {
 
     /// Seconds of cores that other machines of the host had within the window (steal).
     pub fn stolen(&self) -> f64 {
+        self.of_cores("steal_s")
+    }
+
+    /// Seconds of cores that went into interrupts and what follows from them.
+    pub fn softirq(&self) -> f64 {
+        self.of_cores("irq_softirq_s") + self.of_cores("ksoftirqd_s")
+    }
+
+    fn of_cores(&self, name: &str) -> f64 {
         let cores = self.machine["cores"].as_array();
-        cores.into_iter().flatten().filter_map(|core| core["steal_s"].as_f64()).sum()
+        cores.into_iter().flatten().filter_map(|core| core[name].as_f64()).sum()
     }
 
     /// Whether that was enough to be seen in the latencies.
@@ -398,24 +401,16 @@ impl Figures {
 
     /// The share of all cores' time within the window that nobody used.
     pub fn idle_share(&self) -> Option<f64> {
-        let cores = self.machine["cores"].as_array()?;
-        let idle: f64 = cores.iter().filter_map(|core| core["idle_s"].as_f64()).sum();
-        (!cores.is_empty() && self.seconds > 0.0)
-            .then(|| idle / (self.seconds * cores.len() as f64))
+        let cores = self.machine["cores"].as_array()?.len();
+        (cores > 0 && self.seconds > 0.0)
+            .then(|| self.of_cores("idle_s") / (self.seconds * cores as f64))
     }
 
     /// Cores that neither the server nor the generator used, and that were not idle.
     fn others(&self) -> Option<f64> {
         let server = self.server.as_ref()?;
         let cores = self.machine["cores"].as_array()?.len() as f64;
-        let softirq: f64 = self.machine["cores"]
-            .as_array()?
-            .iter()
-            .filter_map(|core| {
-                Some(core["irq_softirq_s"].as_f64()? + core["ksoftirqd_s"].as_f64()?)
-            })
-            .sum();
-        let busy = cores * (1.0 - self.idle_share()?) - softirq / self.seconds;
+        let busy = cores * (1.0 - self.idle_share()?) - self.softirq() / self.seconds;
         Some((busy - server.share - self.generator.share).max(0.0))
     }
 
@@ -424,6 +419,11 @@ impl Figures {
     fn is_ipv6(&self) -> bool {
         let first = self.setup.as_ref().and_then(|setup| setup.targets.first());
         first.is_some_and(|target| target.address.is_ipv6())
+    }
+
+    /// Bits per second of all players within the window.
+    pub fn bits_per_second(&self) -> f64 {
+        self.bits / self.seconds.max(1e-3)
     }
 
     /// Gigabits of all players within the window.
@@ -443,8 +443,38 @@ impl Figures {
 
     /// CPU seconds of the server per gigabit.
     pub fn cost(&self) -> Option<f64> {
-        let server = self.server.as_ref()?;
-        (self.gbit() > 0.0).then(|| server.cpu / self.gbit())
+        self.per_gbit(self.server.as_ref()?.cpu)
+    }
+
+    /// So much for each gigabit, where a megabit came: of less it says nothing.
+    pub fn per_gbit(&self, cpu: f64) -> Option<f64> {
+        (self.gbit() >= 1e-3).then(|| cpu / self.gbit())
+    }
+
+    /// The interface that carried most: its name, bits per second received, and those of its link, where
+    /// that has a speed.
+    pub fn link(&self) -> Option<(&str, f64, f64)> {
+        let interface = &self.machine["interface"];
+        let carried = interface["received_bytes"].as_f64()? * 8.0 / self.seconds.max(1e-3);
+        Some((interface["name"].as_str()?, carried, interface["link_bit_s"].as_f64()?))
+    }
+
+    /// Stalls that the sample's viewers would have seen, where there was a sample.
+    pub fn stalled(&self) -> Option<u64> {
+        let stalls = self.stalls.iter().map(|(count, _)| u64::from(*count)).sum();
+        (!self.stalls.is_empty()).then_some(stalls)
+    }
+
+    /// Everything that was wrong with what was looked at, where something was.
+    pub fn faults(&self) -> Option<u64> {
+        let looked_at = self.findings.pictures + self.findings.sounds;
+        (looked_at > 0).then(|| self.findings.faults().map(|(_, count)| count).sum())
+    }
+
+    /// Whether the sample looked for keyframes, and saw none: that is no stream one can watch.
+    pub fn is_without_key(&self) -> bool {
+        let only_sound = self.findings.pictures == 0 && self.findings.sounds > 0;
+        !self.stalls.is_empty() && self.first_key.len() == 0 && !only_sound
     }
 
     /// Join times of the probes where there were some: they joined under load.
@@ -452,86 +482,4 @@ impl Figures {
         let [_, probes, _] = &self.probes;
         if probes.len() > 0 { probes } else { &self.first_key }
     }
-
-    /// Every figure.
-    pub fn json(&self) -> Value {
-        let gbit = self.gbit();
-        let [probes_byte, probes_key, probes_age] = &self.probes;
-        let [began, got] = self.probed;
-        let [memory_before, memory_most] = self.server_memory;
-        let stalls: u32 = self.stalls.iter().map(|(count, _)| count).sum();
-        let stalled: i64 = self.stalls.iter().map(|(_, micros)| micros).sum();
-        let mut report = json!({
-            "setup": self.setup.as_ref().map(Setup::json),
-            "cut_short": self.cut_short,
-            "window_s": round3(self.seconds),
-            "window_unix_us": self.window,
-            "players": {
-                "asked": self.asked(), "joined": self.joined, "failed": self.failed,
-                "dropped": self.dropped, "starved": self.starved,
-                "starved_percent": round3(self.percent(self.starved)),
-                "below_95_percent": self.below_95, "reasons": self.reasons,
-            },
-            "rate": {
-                "gbit_s": round3(gbit / self.seconds.max(1e-3)),
-                "gbit": round3(gbit),
-                "wanted_mbit_s": self.rate.map(|rate| round3(rate / 1e6)),
-                "player_mbit_s": spread(self.rates.iter().map(|rate| rate / 1e6).collect()),
-            },
-            "join_ms": {
-                "first_byte": self.first_byte.millis(),
-                "first_keyframe": self.first_key.millis(),
-                "first_keyframe_age": self.key_age.millis(),
-            },
-            "probes": {
-                "began": began, "got_keyframe": got,
-                "first_byte_ms": probes_byte.millis(),
-                "first_keyframe_ms": probes_key.millis(),
-                "first_keyframe_age_ms": probes_age.millis(),
-            },
-            "latency_ms": self.latency.millis(),
-            "stalls": {
-                "players": self.stalls.len(), "count": stalls,
-                "seconds": round3(stalled as f64 / 1e6),
-            },
-            "checked": self.findings.all().iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
-            "generator": self.generator.json(gbit),
-            "generator_late_ms": self.lateness.millis(),
-            "machine": self.machine,
-            "warnings": self.warnings,
-            "seconds": self.rows.iter().map(row_json).collect::<Vec<_>>(),
-        });
-        if let (Some(server), Value::Object(report)) = (&self.server, &mut report) {
-            let mut server = server.json(gbit);
-            if let Value::Object(server) = &mut server {
-                let per =
-                    memory_most.saturating_sub(memory_before) as f64 / self.joined.max(1) as f64;
-                server.insert("memory_before_bytes".into(), memory_before.into());
-                server.insert("memory_most_bytes".into(), memory_most.into());
-                server.insert("memory_per_player_bytes".into(), json!(per.round()));
-            }
-            report.insert("server".into(), server);
-        }
-        if let (false, Value::Object(report)) = (self.requests.is_empty(), &mut report) {
-            report.insert("requests".into(), self.requests.json(self.seconds));
-        }
-        report
-    }
-}
-
-fn row_json(row: &Row) -> Value {
-    json!({
-        "at_s": round3(row.at),
-        "measured": row.measuring,
-        "playing": row.playing,
-        "failed": row.failed,
-        "dropped": row.dropped,
-        "starved": row.starved,
-        "gbit_s": row.rate.map(|rate| round3(rate / 1e9)),
-        "p50_ms": row.p50.map(|micros| round3(micros as f64 / 1e3)),
-        "p99_ms": row.p99.map(|micros| round3(micros as f64 / 1e3)),
-        "server_cores": row.server.map(round3),
-        "generator_cores": row.generator.map(round3),
-        "server_memory_bytes": row.server_memory,
-    })
 }

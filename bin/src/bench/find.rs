@@ -6,7 +6,7 @@ use std::error::Error;
 use super::figures::{Figures, Row};
 use super::run;
 use super::streams::Test;
-use crate::units::grouped;
+use crate::units::{grouped, shown_rate};
 
 /// A step from one number of players to the next while climbing.
 const CLIMB: f64 = 2.0;
@@ -73,7 +73,7 @@ pub struct Found {
     /// What stops more.
     pub bottleneck: String,
     /// Why the search ended before its answer was sure.
-    pub cut_short: Option<&'static str>,
+    pub cut_short: Option<String>,
 }
 
 impl Found {
@@ -152,21 +152,17 @@ impl Search {
 /// Climbs, bisects, repeats.
 pub fn find(
     test: &mut Test,
-    first: usize,
-    most: usize,
     progress: &mut dyn FnMut(&Row, usize),
     told: &mut dyn FnMut(&Step),
 ) -> Result<Found, Box<dyn Error>> {
-    let mut search = Search::new(first, most);
+    let mut search = Search::new(test.setup.players, test.most);
     let mut found = Found::default();
     while let Some(players) = search.next() {
         if found.steps.len() == RUNS {
             break;
         }
         let figures = test.once(players, &mut |row| progress(row, players))?;
-        // A server without a stream, or none at all, has nothing more to show, and a run that did not last
-        // says nothing of its number. A server that has lost all players says enough.
-        found.cut_short = figures.cut_short.filter(|why| *why != run::ALL_GONE);
+        found.cut_short = why_no_more(&figures);
         let is_met = test.goal.is_met(&figures);
         let mut step = Step { players, outcome: Outcome::of(is_met, &figures), figures };
         let disturbed = found.steps.iter().filter(|step| step.outcome == Outcome::Disturbed);
@@ -184,30 +180,40 @@ pub fn find(
         found.steps.push(step);
     }
     found.players = search.answer();
-    found.bottleneck = bottleneck(&found, most);
+    found.bottleneck = bottleneck(&found, test);
     Ok(found)
 }
 
+/// Why a search cannot go on. A server without a stream, or none at all, has nothing more to show, and a
+/// run that did not last says nothing of its number. A server that has lost all players says enough.
+fn why_no_more(figures: &Figures) -> Option<String> {
+    let cut_short = figures.cut_short.filter(|why| *why != run::ALL_GONE).map(str::to_owned);
+    cut_short.or_else(|| {
+        let why = figures.reasons.commonest().map_or("no reason is known", |(why, _)| why);
+        (figures.joined == 0).then(|| format!("nobody got media: {why}"))
+    })
+}
+
 /// What stops more players, as the first run that missed the goal shows it.
-fn bottleneck(found: &Found, most: usize) -> String {
+fn bottleneck(found: &Found, test: &Test) -> String {
     let missed = found.steps.iter().filter(|step| step.outcome == Outcome::Missed);
     let failed = missed.filter(|step| step.players > found.players);
     let Some(step) = failed.min_by_key(|step| step.players) else {
         if found.cut_short.is_some() {
             return "not known: more were not tried to the end".into();
         }
-        return format!("nothing up to the {} players that were to be tried", grouped(most));
+        let most = grouped(test.most);
+        return match &test.lacks {
+            Some(why) => format!("this machine as the generator, after {most} players: {why}"),
+            None => format!("nothing up to the {most} players that were to be tried"),
+        };
     };
     cause(&step.figures)
 }
 
 /// What a run ran into.
 pub fn cause(figures: &Figures) -> String {
-    let out_of_files = figures
-        .reasons
-        .keys()
-        .any(|why| why.contains("os error 24") || why.contains("os error 23"));
-    if out_of_files {
+    if figures.reasons.any(&["os error 24", "os error 23"]) {
         return "descriptors".into();
     }
     let generator = figures.generator.busiest.as_ref().map_or(0.0, |(_, share)| *share);
@@ -230,6 +236,14 @@ pub fn cause(figures: &Figures) -> String {
     {
         return "memory for TCP (net.ipv4.tcp_mem)".into();
     }
+    if let Some((name, carried, link)) = figures.link().filter(|(_, bits, of)| *bits > of * 0.9) {
+        let [carried, link] = [carried, link].map(shown_rate);
+        return format!("the network card: {name} carried {carried} of {link}");
+    }
+    let out = figures.failed + figures.dropped;
+    if let Some((why, count)) = figures.reasons.commonest().filter(|_| out * 2 > figures.starved) {
+        return format!("what {} players ended for: {why}", grouped(count));
+    }
     if figures.is_robbed() {
         let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
         return format!("other machines on this host: they took {share:.0} % of a core (steal)");
@@ -245,6 +259,7 @@ pub fn cause(figures: &Figures) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -270,6 +285,29 @@ mod tests {
         assert_eq!(Outcome::of(false, &run(3.0)), Outcome::Disturbed);
         assert_eq!(Outcome::of(false, &run(0.1)), Outcome::Missed);
         assert_eq!(Outcome::of(true, &run(3.0)), Outcome::Met, "it carries them even so");
+    }
+
+    #[test]
+    fn what_most_ended_for_is_named_before_cores_are_blamed() {
+        let mut figures = Figures {
+            seconds: 10.0,
+            failed: 3,
+            starved: 4,
+            machine: serde_json::json!({
+                "cores": [{"steal_s": 0.0, "idle_s": 0.0}],
+                "interface": {"name": "eth0", "received_bytes": 1.2e9, "link_bit_s": 1e9},
+            }),
+            ..Figures::default()
+        };
+        ["refused", "a reset", "refused"].iter().for_each(|why| figures.reasons.add(why));
+        assert!(cause(&figures).contains("eth0 carried 960 Mbit/s of 1 Gbit/s"));
+        figures.machine["interface"]["link_bit_s"] = serde_json::Value::Null;
+        assert!(cause(&figures).contains("2 players ended for: refused"), "{}", cause(&figures));
+        figures.starved = 600;
+        assert!(cause(&figures).contains("cores"), "others starved for another reason");
+        assert_eq!(why_no_more(&figures).unwrap(), "nobody got media: refused");
+        figures.joined = 1;
+        assert_eq!(why_no_more(&figures), None);
     }
 
     #[test]

@@ -47,7 +47,11 @@ fn at(of: &Distribution, percent: f64) -> Option<f64> {
 }
 
 static NAMES: [Name; 16] = [
-    Name { name: "starved", unit: Unit::Percent, of: |f| Some(f.percent(f.starved)) },
+    Name {
+        name: "starved",
+        unit: Unit::Percent,
+        of: |f| f.rate.is_some().then(|| f.percent(f.starved)),
+    },
     Name { name: "failed", unit: Unit::Percent, of: |f| Some(f.percent(f.failed)) },
     Name { name: "dropped", unit: Unit::Percent, of: |f| Some(f.percent(f.dropped)) },
     Name { name: "p50", unit: Unit::Millis, of: |f| at(&f.latency, 50.0) },
@@ -57,18 +61,10 @@ static NAMES: [Name; 16] = [
     Name { name: "max", unit: Unit::Millis, of: |f| at(&f.latency, 100.0) },
     Name { name: "join_p50", unit: Unit::Millis, of: |f| at(f.joins(), 50.0) },
     Name { name: "join_p99", unit: Unit::Millis, of: |f| at(f.joins(), 99.0) },
-    Name {
-        name: "stalls",
-        unit: Unit::Count,
-        of: |f| Some(f.stalls.iter().map(|(count, _)| u64::from(*count)).sum::<u64>() as f64),
-    },
-    Name {
-        name: "faults",
-        unit: Unit::Count,
-        of: |f| Some(f.findings.faults().map(|(_, count)| count).sum::<u64>() as f64),
-    },
+    Name { name: "stalls", unit: Unit::Count, of: |f| f.stalled().map(|stalls| stalls as f64) },
+    Name { name: "faults", unit: Unit::Count, of: |f| f.faults().map(|faults| faults as f64) },
     Name { name: "joined", unit: Unit::Percent, of: |f| Some(f.percent(f.joined)) },
-    Name { name: "rate", unit: Unit::Rate, of: |f| Some(f.bits / f.seconds.max(1e-3)) },
+    Name { name: "rate", unit: Unit::Rate, of: |f| Some(f.bits_per_second()) },
     Name {
         name: "server_cores",
         unit: Unit::Count,
@@ -186,6 +182,7 @@ mod tests {
             bits: 25e9,
             joined: 1000,
             starved: 1,
+            rate: Some(2.5e6),
             ..Figures::default()
         };
         figures.latency.record(150_000);
@@ -198,6 +195,11 @@ mod tests {
         assert!(goal.is_met(&figures));
         figures.latency = Distribution::default();
         assert!(!goal.is_met(&figures), "what was not measured is not reached");
+        let looked_at = Goal::parse("starved<=0%,stalls<=0,faults<=0").unwrap();
+        figures.rate = None;
+        for line in looked_at.lines(&figures) {
+            assert!(line.ends_with("not measured, missed"), "{line}");
+        }
         assert!(Goal::default().is_met(&figures) && Goal::default().is_empty());
         figures.cut_short = Some("interrupted");
         assert!(!Goal::default().is_met(&figures));

@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use super::figures::Figures;
 use super::find::Found;
-use super::goal::Goal;
 use super::summary;
 use super::svg::{Line, chart, escape};
+use crate::units::{shown, shown_rate};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:780px;margin:2em auto;padding:0 1em;\
 color:#222;background:#fff}h1{font-size:1.4em}figure{margin:1.5em 0}figcaption{font-weight:600}\
 svg{width:100%;height:auto;font:11px system-ui,sans-serif}path{fill:none;stroke-width:1.6}\
 .g{stroke:#ddd}.e{text-anchor:end}.m{text-anchor:middle}text{fill:#555}pre{background:#f5f5f5;\
 padding:1em;overflow:auto}table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:right;\
-border-bottom:1px solid #ddd}.v{font-size:1.15em;padding:.6em 1em;border-left:4px solid #0072b2;\
+border-bottom:1px solid #ddd}.w{text-align:left}.v{font-size:1.15em;padding:.6em 1em;border-left:4px solid #0072b2;\
 background:#f0f6fb}@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}\
 pre{background:#222}text{fill:#aaa}.g{stroke:#333}.v{background:#1c2731}td,th{border-color:#333}}";
 
@@ -24,7 +24,7 @@ pub fn page(
     verdict: &str,
     figures: &Figures,
     found: Option<&Found>,
-    goal: &Goal,
+    text: &str,
     report: &Value,
 ) -> String {
     let mut out = String::new();
@@ -52,7 +52,7 @@ pub fn page(
         out,
         "<h2>Figures</h2><pre>{}</pre><h2>Where and how</h2><p>{} cores of {}, Linux {}, {} \
          congestion control; weir {}</p><pre>{}</pre></html>",
-        escape(&summary::text(figures, goal, None)),
+        escape(text),
         escape(&word("cores")),
         escape(&word("cpu")),
         escape(&word("kernel")),
@@ -72,7 +72,7 @@ fn over_time(figures: &Figures) -> String {
         "Rate",
         "seconds",
         "Gbit/s",
-        &[Line { name: "all players", points: over(&|row| row.rate.map(|rate| rate / 1e9)) }],
+        &[Line { name: "all players", points: over(&|row| Some(row.rate / 1e9)) }],
     );
     out += &chart(
         "Players",
@@ -135,22 +135,20 @@ fn against_players(found: &Found) -> String {
         &[Line { name: "server", points }],
     );
     out.push_str(
-        "<table><tr><th>players<th>goal<th>Gbit/s<th>starved<th>p99 ms<th>server cores</tr>",
+        "<table><tr><th>players<th>goal<th>rate<th>starved<th>p99 ms<th>server cores<th>stopped by</tr>",
     );
     for step in &found.steps {
         let figures = &step.figures;
         let _ = write!(
             out,
-            "<tr><td>{}<td>{}<td>{:.2}<td>{}<td>{}<td>{}</tr>",
+            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td class=\"w\">{}</tr>",
             step.players,
             step.outcome.name(),
-            figures.gbit() / figures.seconds.max(1e-3),
+            shown_rate(figures.bits_per_second()),
             figures.starved,
-            figures
-                .latency
-                .percentile(99.0)
-                .map_or("-".into(), |m| crate::units::shown(m as f64 / 1e3)),
-            figures.server.as_ref().map_or("-".into(), |server| crate::units::shown(server.share)),
+            figures.latency.percentile(99.0).map_or("-".into(), |m| shown(m as f64 / 1e3)),
+            figures.server.as_ref().map_or("-".into(), |server| shown(server.share)),
+            escape(&summary::stopped_by(step).unwrap_or_default()),
         );
     }
     out.push_str("</table>");

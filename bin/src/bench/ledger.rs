@@ -32,7 +32,7 @@ struct Stream {
 #[derive(Debug, Default)]
 struct Entries {
     sent: u64,
-    newest: VecDeque<(i64, u64, u64)>,
+    newest: VecDeque<Sent>,
 }
 
 /// A frame as it was published.
@@ -42,6 +42,8 @@ pub struct Sent {
     pub number: u64,
     /// The time it was sent with, in milliseconds.
     pub millis: i64,
+    /// When it was made, by the clock of stamps.
+    pub made: i64,
     /// What its payload comes to.
     pub hash: u64,
     /// What is in it whatever the container comes to ([`hash_of_slices`]).
@@ -49,18 +51,12 @@ pub struct Sent {
 }
 
 impl Entries {
-    fn push(&mut self, millis: i64, hash: u64, slices: u64) {
+    fn push(&mut self, sent: Sent) {
         if self.newest.len() == REMEMBERED {
             self.newest.pop_front();
         }
-        self.newest.push_back((millis, hash, slices));
+        self.newest.push_back(Sent { number: self.sent, ..sent });
         self.sent += 1;
-    }
-
-    fn at(&self, place: usize) -> Option<Sent> {
-        let (millis, hash, slices) = *self.newest.get(place)?;
-        let number = self.sent - self.newest.len() as u64 + place as u64;
-        Some(Sent { number, millis, hash, slices })
     }
 }
 
@@ -70,18 +66,23 @@ impl Ledger {
         Self { streams: (0..streams).map(|_| Mutex::default()).collect() }
     }
 
-    /// Enters a frame that is about to be sent.
-    pub fn enter(&self, stream: usize, frame: &Frame) {
+    /// Enters a frame that was made just now and is about to be sent.
+    pub fn enter(&self, stream: usize, frame: &Frame, made: i64) {
         if frame.kind == FrameKind::Config {
             return;
         }
         let Some(known) = self.streams.get(stream) else { return };
-        let (millis, hash) = (frame.dts.millis(), hash(&frame.payload));
-        let slices = hash_of_slices(frame);
+        let sent = Sent {
+            number: 0,
+            millis: frame.dts.millis(),
+            made,
+            hash: hash(&frame.payload),
+            slices: hash_of_slices(frame),
+        };
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         match frame.track {
-            Track::Video => known.video.push(millis, hash, slices),
-            Track::Audio => known.audio.push(millis, hash, slices),
+            Track::Video => known.video.push(sent),
+            Track::Audio => known.audio.push(sent),
             Track::Data => {}
         }
     }
@@ -90,8 +91,16 @@ impl Ledger {
     pub fn picture(&self, stamp: &Stamp) -> Option<Sent> {
         let known = self.streams.get(stamp.stream as usize)?;
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = known.video.sent - known.video.newest.len() as u64;
-        known.video.at(usize::try_from(stamp.frame.checked_sub(first)?).ok()?)
+        let first = known.video.newest.front()?.number;
+        known.video.newest.get(usize::try_from(stamp.frame.checked_sub(first)?).ok()?).copied()
+    }
+
+    /// When the pictures behind this one were made.
+    pub fn pictures_after(&self, stream: usize, number: u64) -> Vec<i64> {
+        let Some(known) = self.streams.get(stream) else { return Vec::new() };
+        let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = known.video.newest.iter().rev().take_while(|sent| sent.number > number);
+        behind.map(|sent| sent.made).collect()
     }
 
     /// The sound that was sent with this time, or nearly so.
@@ -99,9 +108,8 @@ impl Ledger {
         let known = self.streams.get(stream)?;
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = &known.audio.newest;
-        let found = newest.partition_point(|(sent, ..)| *sent < millis - ROUNDED_BY);
-        newest.get(found).filter(|(sent, ..)| *sent <= millis + ROUNDED_BY)?;
-        known.audio.at(found)
+        let found = newest.partition_point(|sent| sent.millis < millis - ROUNDED_BY);
+        newest.get(found).filter(|sent| sent.millis <= millis + ROUNDED_BY).copied()
     }
 }
 
@@ -145,7 +153,7 @@ mod tests {
         let mut sounds = Vec::new();
         for _ in 0..2 * REMEMBERED {
             let frame = card.next(5);
-            ledger.enter(1, &frame);
+            ledger.enter(1, &frame, 5);
             match (frame.kind, frame.track) {
                 (FrameKind::Config, _) => {}
                 (_, Track::Video) => pictures.push(frame),
@@ -158,6 +166,7 @@ mod tests {
             let wanted = Sent {
                 number: number as u64,
                 millis: frame.dts.millis(),
+                made: 5,
                 hash: hash(&frame.payload),
                 slices: hash_of_slices(frame),
             };
@@ -194,7 +203,7 @@ mod tests {
         let mut sounds = Vec::new();
         while sounds.len() < 100 {
             let frame = card.next(5);
-            ledger.enter(0, &frame);
+            ledger.enter(0, &frame, 5);
             let is_sound = frame.track == Track::Audio && frame.kind != FrameKind::Config;
             sounds.extend(is_sound.then(|| frame.dts.millis()));
         }

@@ -8,12 +8,13 @@
 //! | `setup`, `target` | what to do, to whom, and whether this machine can |
 //! | `clock`, `ledger` | when a frame was made, and what is in it |
 //! | `publisher` | test cards over RTMP |
-//! | `demux`, `dialogue`, `player`, `crowd` | what comes as frames, a player's words, its connection, all players of a thread |
+//! | `demux`, `dialogue`, `player` | what comes as frames, a player's words, its connection |
+//! | `crowd`, `worker` | all players of a thread, and the thread |
 //! | `edge` | bytes of players and interfaces at one moment |
 //! | `hls` | viewers of playlists, who ask for one file after the other |
 //! | `check`, `playback` | what the sample looks at, what a viewer would have seen |
-//! | `distribution` | many values as counts |
-//! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
+//! | `distribution`, `reasons` | many values, and why things ended, as counts |
+//! | `run`, `figures`, `figures_json`, `goal` | one run, what it comes to, whether that is enough |
 //! | `find`, `own` | run after run to the most players; this very program as the server |
 //! | `summary`, `report`, `html`, `svg` | what people and programs read |
 //! | `files` | where they read it |
@@ -30,6 +31,7 @@ mod dialogue;
 mod distribution;
 mod edge;
 mod figures;
+mod figures_json;
 mod files;
 mod find;
 mod goal;
@@ -44,6 +46,7 @@ mod own;
 mod playback;
 mod player;
 mod publisher;
+mod reasons;
 mod report;
 mod run;
 mod setup;
@@ -51,6 +54,7 @@ mod streams;
 mod summary;
 mod svg;
 mod target;
+mod worker;
 
 pub use distribution::round3;
 

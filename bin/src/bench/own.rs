@@ -1,6 +1,7 @@
 //! `--self`: this very executable as the server, on a core of its own.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,11 @@ impl Server {
             .args(["--loops", &loops.to_string(), "--drain", "1"])
             .env("WEIR_LOG", "warn")
             .env_remove("WEIR_CONFIG")
-            .stdin(Stdio::null())
+            // It ends when this process has, however that ends; Ctrl-C at a terminal is for this one alone,
+            // which wants to see its players to the end.
+            .arg("--until-stdin-ends")
+            .stdin(Stdio::piped())
+            .process_group(0)
             .stdout(Stdio::null())
             .spawn()
             .map_err(|error| format!("cannot start the server: {error}"))?;

@@ -80,7 +80,7 @@ impl Player {
             joined |= frame.track != Track::Data && frame.kind != FrameKind::Config;
             let age = checker.as_mut().and_then(|checker| checker.frame(frame, now));
             if let Some(age) = age.filter(|_| counts) {
-                crowd.saw(age);
+                crowd.saw(self.number, now, age);
             }
         });
         conn.send(&out);
@@ -159,7 +159,7 @@ impl Handler for Player {
         self.crowd.moved(self.number, conn.received(), conn.sent());
         self.crowd.end(self.number, Ending::Closed(reason.to_string()));
         if let Some(checker) = self.checker.take() {
-            self.crowd.keep(self.number, self.role, checker);
+            self.crowd.keep(self.role, checker);
         }
     }
 }

@@ -379,8 +379,9 @@ impl Publisher {
                 conn.start_timer(el, wait, FRAME);
                 break;
             }
-            let frame = self.card.next(self.shared.clock.micros());
-            self.shared.ledger.enter(self.index, &frame);
+            let made = self.shared.clock.micros();
+            let frame = self.card.next(made);
+            self.shared.ledger.enter(self.index, &frame, made);
             let Some(header) = Header::of(&frame) else { continue };
             let parts = [header.as_slice(), &frame.payload];
             let sent = self.session.send_media(frame.track, frame.dts.millis(), &parts);

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use serde_json::{Value, json};
 
+use super::distribution::round3;
 use super::figures::Figures;
 use super::files::Files;
 use super::find::Found;
@@ -51,7 +52,18 @@ impl Outcome<'_> {
         let report = self.json(&verdict);
         let text = summary::text(self.figures, self.goal, self.published);
         files.write(&format!("{text}{verdict}\n"), &report, || {
-            html::page(&verdict, self.figures, self.found, self.goal, &report)
+            html::page(&verdict, self.figures, self.found, &text, &report)
+        })
+    }
+
+    /// What the one core of a server that was this very program carries.
+    fn per_core(&self, found: &Found) -> Value {
+        let gbit = self.figures.bits_per_second() / 1e9;
+        json!({
+            "players": found.players,
+            "gbit_s": round3(gbit),
+            "percent_of_10gbe": round3(gbit / 10.0 * 100.0),
+            "percent_of_25gbe": round3(gbit / 25.0 * 100.0),
         })
     }
 
@@ -66,6 +78,9 @@ impl Outcome<'_> {
                 report.insert("goal".into(), self.goal.json(self.figures));
             }
             if let Some(found) = self.found {
+                if self.own && found.players > 0 {
+                    report.insert("per_core".into(), self.per_core(found));
+                }
                 let steps: Vec<Value> = found
                     .steps
                     .iter()

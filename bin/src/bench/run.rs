@@ -3,18 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use network::EventLoop;
 
 use super::clock::Clock;
-use super::crowd::{Role, Second, Share, Tally, Task, Word, Worker};
+use super::crowd::{Role, Second, Tally, Task, Word};
 use super::figures::{Figures, Row};
 use super::ledger::Ledger;
 use super::publisher::Publishers;
 use super::setup::Setup;
+use super::worker::{Share, Worker};
 use crate::kernel::{self, Core, Usage};
 
 /// Why a run has ended in which the server has lost or refused all players.
@@ -36,7 +36,7 @@ impl Conductor {
         let told = Rc::clone(&interrupted);
         el.on_signals(&[network::SIGINT, network::SIGTERM], move |_, _| {
             if told.replace(true) {
-                // Whoever asks twice does not want the report.
+                // Whoever asks twice does not want the report. A server of its own (`own`) ends by itself.
                 std::process::exit(130);
             }
         })
@@ -82,24 +82,47 @@ pub struct Look {
 }
 
 impl Look {
-    fn now(clock: Clock, pids: &[u32]) -> Self {
+    /// What cannot be seen any more is as it was when it was seen `before`.
+    fn now(clock: Clock, pids: &[u32], before: Option<&Self>) -> Self {
         // Looking for children takes a while.
         let family = kernel::family(pids);
         let at = clock.micros();
         let server = kernel::usage(&family);
         let generator = kernel::usage(&[std::process::id()].into());
-        Self { at, server, generator, cores: kernel::cores() }
+        let mut look = Self { at, server, generator, cores: kernel::cores() };
+        if let Some(before) = before {
+            if look.server.is_unseen() {
+                look.server.clone_from(&before.server);
+            }
+            if look.generator.is_unseen() {
+                look.generator.clone_from(&before.generator);
+            }
+        }
+        look
     }
 }
 
 /// What is collected while it runs.
 #[derive(Default)]
 struct Seen {
+    /// At the window's edges, or where it was cut short.
     edges: [Option<Look>; 2],
+    /// The last one at which nobody had media.
+    alone: Look,
+    last: Look,
     rows: Vec<Row>,
     server_peak: u64,
     tcp_peak: u64,
-    last: Option<Look>,
+}
+
+impl Seen {
+    /// Looks at an edge of the window, once.
+    fn note(&mut self, which: usize, clock: Clock, pids: &[u32]) {
+        let last = &self.last;
+        if let Some(edge) = self.edges.get_mut(which) {
+            edge.get_or_insert_with(|| Look::now(clock, pids, Some(last)));
+        }
+    }
 }
 
 /// Runs once. `progress` is shown each second's row.
@@ -111,11 +134,10 @@ pub fn run(
     progress: &mut dyn FnMut(&Row),
 ) -> Result<Figures, String> {
     let clock = conductor.clock;
-    let before = Look::now(clock, &setup.pids);
+    let before = Look::now(clock, &setup.pids, None);
     let first_at = Instant::now() + Duration::from_millis(50);
     let from = first_at + Duration::from_secs_f64(setup.players as f64 / setup.ramp) + setup.settle;
     let window = [from, from + setup.hold];
-    let measuring = Arc::new(AtomicBool::new(false));
     let sent = publishers.as_ref().map(|publishers| publishers.sent());
     let mut totals: Vec<_> = (0..=setup.threads.max(1)).map(|_| Arc::default()).collect();
     totals.extend(sent);
@@ -136,7 +158,6 @@ pub fn run(
         ledger: ledger.cloned(),
         totals,
         clock,
-        measuring: Arc::clone(&measuring),
     };
     let (tell, words) = channel();
     let mut workers = Vec::new();
@@ -145,18 +166,14 @@ pub fn run(
         workers.push(worker.map_err(|error| format!("cannot start a thread: {error}"))?);
     }
     drop(tell);
-    let seen = Rc::new(RefCell::new(Seen::default()));
+    let seen =
+        Rc::new(RefCell::new(Seen { alone: before.clone(), last: before, ..Seen::default() }));
     for (which, at) in window.into_iter().enumerate() {
-        let (seen, pids, measuring) = (Rc::clone(&seen), setup.pids.clone(), measuring.clone());
-        conductor.el.at(at, move |_| {
-            measuring.store(which == 0, Ordering::Relaxed);
-            if let Some(edge) = seen.borrow_mut().edges.get_mut(which) {
-                *edge = Some(Look::now(clock, &pids));
-            }
-        });
+        let (seen, pids) = (Rc::clone(&seen), setup.pids.clone());
+        conductor.el.at(at, move |_| seen.borrow_mut().note(which, clock, &pids));
     }
-    let mut watch =
-        Watch { seconds: vec![Second::default(); workers.len()], fresh: 0, began: first_at };
+    let seconds = vec![Second::default(); workers.len()];
+    let mut watch = Watch { seconds, fresh: 0, began: first_at, window, at: 0.0, bytes: 0 };
     let mut tallies = Vec::new();
     let mut cut_short = None;
     let patience = Instant::now() + setup.bound();
@@ -165,12 +182,15 @@ pub fn run(
         hear(&words, &mut watch, &mut tallies);
         if watch.fresh >= workers.len() {
             watch.fresh = 0;
-            let look = Look::now(clock, &setup.pids);
             let mut seen = seen.borrow_mut();
-            let row = watch.row(&look, seen.last.as_ref(), &measuring);
+            let look = Look::now(clock, &setup.pids, Some(&seen.last));
+            let row = watch.row(&look, &seen.last);
             seen.server_peak = seen.server_peak.max(look.server.resident);
             seen.tcp_peak = seen.tcp_peak.max(kernel::tcp_memory().0);
-            seen.last = Some(look);
+            if row.playing + row.dropped == 0 {
+                seen.alone = look.clone();
+            }
+            seen.last = look;
             progress(&row);
             let over = row.begun == setup.players && row.failed + row.dropped == setup.players;
             seen.rows.push(row);
@@ -191,17 +211,19 @@ pub fn run(
             cut_short = Some("the run took longer than it may");
         }
         if cut_short.is_some() {
+            // Threads that have ended have no CPU any more.
+            seen.borrow_mut().note(1, clock, &setup.pids);
             workers.iter().for_each(Worker::finish);
         }
     }
+    seen.borrow_mut().note(1, clock, &setup.pids);
     workers.into_iter().for_each(Worker::join);
     let seen = std::mem::take(&mut *seen.borrow_mut());
-    let [from, to] = seen.edges;
-    let last = || Look::now(clock, &setup.pids);
+    let Seen { edges: [from, to], alone, last, rows, server_peak, tcp_peak } = seen;
     // What was cut short before the window is judged from its beginning.
-    let looks = [from.unwrap_or(before), to.unwrap_or_else(last)];
-    Ok(Figures::of(setup, &looks, tallies, seen.rows, cut_short)
-        .with_peaks(seen.server_peak, seen.tcp_peak))
+    let to = to.unwrap_or(last);
+    let looks = [from.filter(|from| from.at < to.at).unwrap_or(alone), to];
+    Ok(Figures::of(setup, &looks, tallies, rows, cut_short).with_peaks(server_peak, tcp_peak))
 }
 
 /// Who has which players.
@@ -241,33 +263,40 @@ struct Watch {
     seconds: Vec<Second>,
     fresh: usize,
     began: Instant,
+    window: [Instant; 2],
+    /// When the row before was, and the bytes of all by then.
+    at: f64,
+    bytes: u64,
 }
 
 impl Watch {
-    fn row(&self, look: &Look, before: Option<&Look>, measuring: &AtomicBool) -> Row {
+    fn row(&mut self, look: &Look, before: &Look) -> Row {
         let sum = |of: fn(&Second) -> usize| self.seconds.iter().map(of).sum();
         let mut latency = super::distribution::Distribution::default();
         self.seconds.iter().for_each(|second| latency.add(&second.latency));
         let share = |of: fn(&Look) -> f64| {
-            let before = before?;
             let seconds = (look.at - before.at) as f64 / 1e6;
             (seconds > 0.0).then(|| (of(look) - of(before)) / seconds)
         };
-        Row {
-            at: self.began.elapsed().as_secs_f64(),
-            measuring: measuring.load(Ordering::Relaxed),
+        let ([from, to], now) = (self.window, Instant::now());
+        let at = now.saturating_duration_since(self.began).as_secs_f64();
+        let bytes: u64 = self.seconds.iter().map(|second| second.bytes).sum();
+        let row = Row {
+            at,
+            measuring: from <= now && now < to,
             begun: sum(|second| second.begun),
             playing: sum(|second| second.playing),
             failed: sum(|second| second.failed),
             dropped: sum(|second| second.dropped),
             starved: sum(|second| second.starved),
-            bytes: self.seconds.iter().map(|second| second.bytes).sum(),
-            rate: None,
+            rate: bytes.saturating_sub(self.bytes) as f64 * 8.0 / (at - self.at).max(1e-3),
             p50: latency.percentile(50.0),
             p99: latency.percentile(99.0),
             server: share(|look| look.server.cpu),
             generator: share(|look| look.generator.cpu),
             server_memory: look.server.resident,
-        }
+        };
+        (self.at, self.bytes) = (at, bytes);
+        row
     }
 }

@@ -88,6 +88,17 @@ impl Setup {
         ports_for(to_one, self.from.len())
     }
 
+    /// The most players that this machine can play, and what it lacks for one more.
+    pub fn most(&self, descriptors: u64) -> (usize, String) {
+        let lacks = |players| Self { players, ..self.clone() }.check(descriptors).err();
+        let (mut can, mut cannot) = (0, descriptors as usize + 1);
+        while cannot - can > 1 {
+            let middle = can + (cannot - can) / 2;
+            *(if lacks(middle).is_none() { &mut can } else { &mut cannot }) = middle;
+        }
+        (can, lacks(cannot).unwrap_or_default())
+    }
+
     /// The numbers of the players that check everything, spread evenly over all.
     pub fn sampled(&self) -> BTreeSet<usize> {
         let sample = self.sample.min(self.players);
@@ -200,6 +211,20 @@ pub mod tests {
         assert!(error.contains("source addresses") && error.contains("--from"), "{error}");
         let from = super::super::target::sources(&["127.0.0.1:1".parse().unwrap()], &[]).unwrap();
         assert_eq!(Setup { from, ..many }.check(1 << 30), Ok(()));
+    }
+
+    #[test]
+    fn the_most_that_can_be_played_is_just_what_the_machine_has() {
+        let setup = setup(1);
+        let (most, lacks) = setup.most(1000);
+        assert_eq!(Setup { players: most, ..setup.clone() }.check(1000), Ok(()));
+        assert!(most > 800 && lacks.contains("ulimit -n 1001"), "{most}: {lacks}");
+        let lists = vec![Target::parse("http://127.0.0.1:1/live/a.m3u8", false).unwrap()];
+        let (halves, _) = Setup { targets: lists, ..setup.clone() }.most(1000);
+        assert!(halves <= most / 2 + 1, "two connections for each: {halves}");
+        let (most, lacks) = setup.most(1 << 30);
+        assert!(most < 100_000 && lacks.contains("--from"), "{most}: {lacks}");
+        assert_eq!(setup.most(10).0, 0);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The test of streams as the command line asks for it.
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustix::termios::tcgetwinsize;
 
 use super::figures::{Figures, Row};
 use super::files::Files;
@@ -20,7 +22,7 @@ use super::{GOAL_MISSED, INTERRUPTED, find, own, report, summary};
 use crate::{kernel, units};
 
 /// What `--find` looks for where nothing else is said.
-const GOAL: &str = "starved<=0.1%,p99<=200ms,join_p99<=1s";
+const GOAL: &str = "starved<=0.1%,faults<=0,p99<=200ms,join_p99<=1s";
 
 /// What --doors calls them, and what their URLs begin and end with.
 const DOORS: [(&str, &str, &str); 8] = [
@@ -146,6 +148,10 @@ pub struct Test {
     pub setup: Setup,
     /// What to reach.
     pub goal: Goal,
+    /// The most players that a search tries.
+    pub most: usize,
+    /// What this machine lacks for more, where nothing else bounds the search.
+    pub lacks: Option<String>,
     files: Files,
     ledger: Option<Arc<Ledger>>,
     publishers: Option<Publishers>,
@@ -178,7 +184,11 @@ impl Test {
         let addresses: Vec<_> = targets.iter().map(|target| target.address).collect();
         let from = sources(&addresses, &args.from).map_err(crate::wrong)?;
         let setup = Setup {
-            players: args.players.unwrap_or(if searches { 800 } else { 100 }),
+            players: match args.players {
+                Some(players) => players,
+                None if searches => args.most.map_or(800, |most| most.min(800)),
+                None => 100,
+            },
             streams,
             publish: args.publish,
             ramp,
@@ -199,7 +209,19 @@ impl Test {
             pids,
             targets,
         };
-        setup.check(network::raise_open_files()?)?;
+        let descriptors = network::raise_open_files()?;
+        setup.check(descriptors)?;
+        let (most, lacks) = match args.most {
+            // A search fails before its first run, not in the middle.
+            Some(players) if searches => {
+                Setup { players, ..setup.clone() }.check(descriptors)?;
+                (players, None)
+            }
+            _ => {
+                let (most, lacks) = setup.most(descriptors);
+                (most, Some(lacks))
+            }
+        };
         if let Some(core) = args.core {
             network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
         }
@@ -222,7 +244,7 @@ impl Test {
             None if searches => Goal::parse(GOAL)?,
             None => Goal::default(),
         };
-        Ok(Self { conductor, setup, goal, files, ledger, publishers })
+        Ok(Self { conductor, setup, goal, most, lacks, files, ledger, publishers })
     }
 
     /// Runs with so many players.
@@ -297,16 +319,9 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
     let first = test.setup.players;
     let mut found = None;
     let figures = if args.find || args.own {
-        let most = match args.most {
-            Some(most) => most,
-            // Probes, loops and the rest take theirs.
-            None => (network::raise_open_files()? as usize).saturating_sub(256 + args.publish),
-        };
         let live = std::cell::RefCell::new(&mut live);
         let search = find::find(
             &mut test,
-            first,
-            most,
             &mut |row, players| live.borrow_mut().show(row, players),
             &mut |step| {
                 live.borrow_mut().end();
@@ -341,10 +356,11 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-/// The goal where there is one; without one a run that nobody joined has failed.
+/// The goal where there is one; without one a run has failed that nobody joined, or in which what came is
+/// no stream.
 fn exit_code(goal: &Goal, figures: &Figures) -> ExitCode {
     if goal.is_empty() {
-        let worked = figures.joined > 0 && figures.cut_short.is_none();
+        let worked = figures.joined > 0 && figures.cut_short.is_none() && !figures.is_without_key();
         return if worked { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     if goal.is_met(figures) { ExitCode::SUCCESS } else { ExitCode::from(GOAL_MISSED) }
@@ -359,7 +375,7 @@ pub struct Live {
 impl Live {
     /// On stderr, as logs are.
     pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown: 0 }
+        Self { terminal: stderr().is_terminal(), shown: 0 }
     }
 
     /// Shows a second.
@@ -367,6 +383,10 @@ impl Live {
         let line = summary::line(row, players);
         self.shown += 1;
         if self.terminal {
+            // What goes on in a second row would stay there.
+            let columns = tcgetwinsize(stderr()).map_or(0, |size| size.ws_col);
+            let columns = if columns == 0 { 80 } else { columns.into() };
+            let line: String = line.chars().take(columns - 1).collect();
             eprint!("\r\x1b[K{line}");
         } else if self.shown % 5 == 1 {
             eprintln!("{line}");

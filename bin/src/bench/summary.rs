@@ -19,16 +19,13 @@ pub fn line(row: &Row, players: usize) -> String {
     for (name, count) in
         [("failed", row.failed), ("dropped", row.dropped), ("starved", row.starved)]
     {
-        if count > 0 {
-            let _ = write!(line, ", {} {name}", grouped(count));
-        }
+        line += &counted(count as u64, name);
     }
-    if let Some(rate) = row.rate {
-        let _ = write!(line, "  {}", shown_rate(rate));
-    }
+    // Writing to a String cannot fail.
     let _ = write!(
         line,
-        "  latency p50 {} p99 {} ms  CPU server {} % generator {} %",
+        "  {}  p50 {} p99 {} ms  CPU server {} % generator {} %",
+        shown_rate(row.rate),
         millis(row.p50),
         millis(row.p99),
         cores(row.server),
@@ -44,19 +41,12 @@ fn times(of: &Distribution) -> String {
 /// One run of a search in one line.
 pub fn step(step: &Step) -> String {
     let figures = &step.figures;
-    let stopped = match step.outcome {
-        Outcome::Met => String::new(),
-        Outcome::Missed => format!("; {}", cause(figures)),
-        Outcome::Disturbed => {
-            let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
-            format!(": other machines on this host took {share:.0} % of a core, once more")
-        }
-    };
+    let stopped = stopped_by(step).map(|why| format!("; {why}")).unwrap_or_default();
     format!(
         "{:>7} players: {}, {} starved, latency p99 {} ms, join p99 {} ms, server {} cores, \
          generator {}: goal {}{stopped}",
         grouped(step.players),
-        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        shown_rate(figures.bits_per_second()),
         grouped(figures.starved),
         at(&figures.latency, 99.0),
         at(figures.joins(), 99.0),
@@ -66,15 +56,31 @@ pub fn step(step: &Step) -> String {
     )
 }
 
+/// What stopped a run from meeting its goal.
+pub fn stopped_by(step: &Step) -> Option<String> {
+    let figures = &step.figures;
+    match step.outcome {
+        Outcome::Met => None,
+        Outcome::Missed => Some(cause(figures)),
+        Outcome::Disturbed => {
+            let share = figures.stolen() / figures.seconds.max(1e-3) * 100.0;
+            Some(format!("other machines on this host took {share:.0} % of a core, once more"))
+        }
+    }
+}
+
 /// What it comes to, in a sentence or two.
 pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool) -> String {
-    let rate = figures.bits / figures.seconds.max(1e-3);
+    let rate = figures.bits_per_second();
     let Some(found) = found else {
         let measured = format!(
-            "{} of {} players got {}, latency p99 {} ms",
+            "{} of {} players got {}{}{}{}, latency p99 {} ms",
             grouped(figures.joined - figures.dropped),
             grouped(figures.asked()),
             shown_rate(rate),
+            counted(figures.starved as u64, "starved"),
+            counted(figures.stalled().unwrap_or(0), "stalls"),
+            counted(figures.faults().unwrap_or(0), "faults"),
             at(&figures.latency, 99.0)
         );
         return match (goal.is_empty(), goal.is_met(figures)) {
@@ -83,7 +89,7 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
             (_, false) => format!("The goal ({goal}) is MISSED: {measured}."),
         };
     };
-    if let Some(why) = found.cut_short {
+    if let Some(why) = &found.cut_short {
         let so_far = match found.players {
             0 => format!("no number of players had met the goal ({goal}) by then"),
             most => format!(
@@ -112,14 +118,21 @@ pub fn verdict(figures: &Figures, found: Option<&Found>, goal: &Goal, own: bool)
         // Writing to a String cannot fail.
         let _ = write!(
             out,
-            " One core of this machine, {} % busy, carries {} players: {} % of 10GbE, {} % of 25GbE.",
+            " One core of this machine, {} % busy, carries {} players and {}: {} % of 10GbE, {} % of \
+             25GbE.",
             shown(server.share * 100.0),
             grouped(found.players),
+            shown_rate(rate),
             shown(rate / 1e8),
             shown(rate / 2.5e8)
         );
     }
     out
+}
+
+/// What is only told where there is some.
+fn counted(count: u64, name: &str) -> String {
+    if count == 0 { String::new() } else { format!(", {} {name}", grouped(count as usize)) }
 }
 
 fn at(of: &Distribution, percent: f64) -> String {
@@ -142,21 +155,22 @@ fn write_all(
 ) -> std::fmt::Result {
     writeln!(
         out,
-        "players     {} asked, {} joined, {} failed, {} dropped, {} starved ({} %)",
+        "players     {} asked, {} joined, {} failed, {} dropped, {} starved ({} %){}",
         grouped(figures.asked()),
         grouped(figures.joined),
         grouped(figures.failed),
         grouped(figures.dropped),
         grouped(figures.starved),
         shown(figures.percent(figures.starved)),
+        counted(figures.not_begun as u64, "not begun"),
     )?;
-    for (why, count) in figures.reasons.iter().take(8) {
-        writeln!(out, "            {} x {why}", grouped(*count))?;
+    for line in figures.reasons.lines() {
+        writeln!(out, "            {line}")?;
     }
     writeln!(
         out,
         "rate        {} for {} s",
-        shown_rate(figures.bits / figures.seconds.max(1e-3)),
+        shown_rate(figures.bits_per_second()),
         shown(figures.seconds)
     )?;
     writeln!(out, "latency     {} from stamp to whole frame", times(&figures.latency))?;
@@ -165,7 +179,7 @@ fn write_all(
     if probes.len() > 0 {
         writeln!(out, "            {} under load ({} probes)", times(probes), probes.len())?;
     }
-    let stalls: u32 = figures.stalls.iter().map(|(count, _)| count).sum();
+    let stalls = figures.stalled().unwrap_or(0);
     writeln!(out, "stalls      {stalls}, seen by {} players", figures.stalls.len())?;
     let requests = &figures.requests;
     if !requests.is_empty() {
@@ -196,12 +210,17 @@ fn write_all(
         let per = most.saturating_sub(before) as f64 / figures.joined.max(1) as f64;
         writeln!(
             out,
-            "server      {} cores, {} CPU s per Gbit, {} ({} per player), {} switches/s",
+            "server      {} cores, {} CPU s per Gbit, {} ({} per player)",
             shown(server.share),
             figures.cost().map_or("-".into(), shown),
             shown_bytes(most as f64),
             shown_bytes(per),
+        )?;
+        writeln!(
+            out,
+            "            {} switches/s, {} calls/s of read, write and their kin (not send and recv)",
             shown(server.voluntary + server.involuntary),
+            server.io_calls.map_or("-".into(), |calls| grouped(calls as usize)),
         )?;
     }
     let generator = &figures.generator;
@@ -209,7 +228,14 @@ fn write_all(
         out,
         "generator   {} cores, {} CPU s per Gbit",
         shown(generator.share),
-        if figures.gbit() > 0.0 { shown(generator.cpu / figures.gbit()) } else { "-".into() }
+        figures.per_gbit(generator.cpu).map_or("-".into(), shown)
+    )?;
+    let cores = |seconds: f64| shown(seconds / figures.seconds.max(1e-3));
+    writeln!(
+        out,
+        "machine     {} cores in interrupts and softirq, {} taken by other machines (steal)",
+        cores(figures.softirq()),
+        cores(figures.stolen())
     )?;
     if let Some(published) = published {
         writeln!(

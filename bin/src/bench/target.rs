@@ -93,6 +93,9 @@ impl Target {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
+        if authority.contains('@') {
+            return Err(form("user names and passwords are not read; a key goes into the path"));
+        }
         let (door, port) = match scheme {
             "rtmp" => (Door::Rtmp, 1935),
             "http" if name_of(path).ends_with(PLAYLIST) => (Door::Hls, 80),
@@ -230,6 +233,7 @@ mod tests {
             ("ftp://127.0.0.1/a", "rtmp://"),
             ("https://127.0.0.1/a.flv", "TLS"),
             ("http://127.0.0.1:80/a b", "spaces"),
+            ("http://me:secret@127.0.0.1/a.flv", "user names"),
             ("ws://127.0.0.1:80/a.m3u8", "http://"),
             ("http://127.0.0.1:port/a", "cannot be found"),
             ("http://192.0.2.1/a.flv", "--i-own-this-host"),

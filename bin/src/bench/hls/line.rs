@@ -91,7 +91,7 @@ impl Viewer {
         }
         let age = checker.frame(frame, now);
         if let Some(age) = age.filter(|_| self.role == Role::Sample) {
-            self.crowd.saw(age);
+            self.crowd.saw(self.number, now, age);
         }
         let first_key = checker.first_key;
         self.crowd.change(self.number, |record| record.first_key = first_key);
@@ -105,7 +105,7 @@ impl Viewer {
         self.over.set(true);
         self.crowd.end(self.number, why);
         if let Some(checker) = self.checker.borrow_mut().take() {
-            self.crowd.keep(self.number, self.role, checker);
+            self.crowd.keep(self.role, checker);
         }
     }
 }
@@ -155,7 +155,7 @@ struct Line {
     asked: Instant,
     scan: HeadScan,
     /// What reads the body, and the answer's status where it is not 200.
-    body: Option<(BodyDecoder, Option<String>)>,
+    body: Option<(BodyDecoder, Option<Trouble>)>,
     /// Bytes of the body that the kernel has still to throw away.
     left: Option<u64>,
     text: Vec<u8>,
@@ -218,7 +218,7 @@ impl Line {
             match ResponseHead::parse(input, Method::Get, &mut self.scan, &mut space)? {
                 Parsed::Incomplete => return Ok((0, false)),
                 Parsed::Complete { head, len } => {
-                    let refused = check_status(&head).err().map(|trouble| trouble.to_string());
+                    let refused = check_status(&head).err();
                     if let BodyFraming::Length(len) = head.framing {
                         self.left = Some(len);
                     }
@@ -290,10 +290,10 @@ impl Line {
             let told = format!("{}: {why}", what.as_ref().map_or("", What::name));
             self.viewer.crowd.asked(|requests| {
                 requests.failed += 1;
-                *requests.reasons.entry(told).or_default() += 1;
+                requests.reasons.add(&told);
             });
             if !self.viewer.joined.get() || self.refusals > REFUSALS {
-                return Err(Trouble::Status(why));
+                return Err(why);
             }
             if let Some(course) = &mut self.course {
                 course.refused(now, REFUSED);

@@ -16,9 +16,9 @@ mod master;
 pub use line::{Viewer, begin};
 pub use master::{First, read as first_list};
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
+
+use super::reasons::Reasons;
 
 /// What viewers asked for within the window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Requests {
     /// Answers other than 200.
     pub failed: u64,
     /// What they were answers to, and what they said.
-    pub reasons: BTreeMap<String, u64>,
+    pub reasons: Reasons,
     /// Files that were whole after their viewer had shown all it had.
     pub late: u64,
     /// Segments that were gone from the list before their viewer came to them.
@@ -49,9 +49,7 @@ impl Requests {
         self.list_bytes += other.list_bytes;
         self.file_bytes += other.file_bytes;
         self.failed += other.failed;
-        for (why, count) in &other.reasons {
-            *self.reasons.entry(why.clone()).or_default() += count;
-        }
+        self.reasons.add_all(&other.reasons);
         self.late += other.late;
         self.missed += other.missed;
     }
@@ -66,7 +64,7 @@ impl Requests {
         let requests = (self.lists + self.files + self.failed) as f64 / seconds.max(1e-3);
         json!({
             "per_s": super::round3(requests),
-            "lists": self.lists, "files": self.files, "failed": self.failed, "reasons": self.reasons,
+            "lists": self.lists, "files": self.files, "failed": self.failed, "reasons": self.reasons.json(),
             "late": self.late, "missed": self.missed,
             "list_bytes": self.list_bytes, "file_bytes": self.file_bytes,
         })
