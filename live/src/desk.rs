@@ -241,10 +241,10 @@ impl Hub {
 
     /// A log of this loop tells what its players were sent.
     pub(crate) fn charge(&self, view: &View) {
-        let (sent, skips, skipped_bytes) = view.tally.take();
-        if sent > 0 || skips > 0 {
+        let (sent, skips) = view.tally.take();
+        if sent > 0 || skips.times() > 0 {
             self.counters.bytes_out.add(sent);
-            self.clients.charge(&view.name, sent, skips, skipped_bytes);
+            self.clients.charge(&view.name, sent, &skips);
         }
     }
 
@@ -272,9 +272,13 @@ impl Hub {
             let mut stream = stream.borrow_mut();
             let toll = &report.toll;
             stream.meter.sent(toll.sent);
-            if toll.skips > 0 {
-                let figures = vec![("skips", toll.skips), ("skipped_bytes", toll.skipped_bytes)];
-                self.events.note(Event { stream: Some(name), figures, ..Event::now("skips") });
+            for (why, times, bytes) in toll.skips.by_reason().filter(|(_, times, _)| *times > 0) {
+                self.events.note(Event {
+                    stream: Some(name.clone()),
+                    reason: Some(why.label()),
+                    figures: vec![("skips", times), ("skipped_bytes", bytes)],
+                    ..Event::now("skips")
+                });
             }
             stream.audience.hear(from, report);
         }

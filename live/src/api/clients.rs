@@ -12,11 +12,12 @@ use super::answer::{Wrong, envelope};
 use super::gather::{Batch, Best, Key, Step};
 use super::list::{self, Kind, Wanted};
 use super::query::Asked;
-use super::streams::VHOST;
+use super::streams::{VHOST, skips};
 use crate::clients::{Client, ClientId, NoClientId, Role};
 use crate::directory::unix;
 use crate::hub::Hub;
 use crate::json::Json;
+use crate::left_out::Skips;
 use crate::limits;
 
 /// Who is less behind than this keeps up: as much waits on its way anywhere.
@@ -216,10 +217,9 @@ fn row(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
     json.maybe_number("lag_bytes", lag.map(|(_, bytes)| bytes));
     let skipped = match &client.role {
         Role::Player { cursor, .. } => cursor.skipped(),
-        Role::Publisher | Role::Requests => (0, 0),
+        Role::Publisher | Role::Requests => Skips::default(),
     };
-    json.number("skips", skipped.0);
-    json.number("skipped_bytes", skipped.1);
+    skips(json, &skipped);
 }
 
 /// An address as IPv4 where it is one.
