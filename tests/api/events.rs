@@ -8,10 +8,11 @@ use weir_tests::{PATIENCE, Server};
 
 use crate::client::{ask, get, get_until, play, server_with_a_stream};
 
-struct Events(BufReader<TcpStream>);
+/// An event stream, as a reader has it.
+pub struct Events(BufReader<TcpStream>);
 
 impl Events {
-    fn open(server: &Server, header: &str) -> Self {
+    pub fn open(server: &Server, header: &str) -> Self {
         let mut socket = TcpStream::connect(server.http).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!("GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
@@ -29,7 +30,7 @@ impl Events {
     }
 
     /// The next event of this kind.
-    fn next(&mut self, kind: &str) -> Value {
+    pub fn next(&mut self, kind: &str) -> Value {
         loop {
             let line = self.line();
             let Some(data) = line.strip_prefix("data: ") else { continue };
