@@ -21,5 +21,6 @@ mod sorted_lists;
 mod streams_elsewhere;
 mod too_many_nodes;
 mod turns_stay_short;
+mod viewers_are_players;
 mod who_may_ask;
 mod why_a_player_is_slow;
