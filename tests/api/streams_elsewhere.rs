@@ -73,6 +73,30 @@ fn one_that_is_here_stays_here_and_the_asked_edge_is_told_of() {
 }
 
 #[test]
+fn one_whose_publisher_is_away_is_found_where_it_went() {
+    let server = server_with_a_stream("[publish]\ngrace = \"50s\"\n");
+    assert_eq!(ask(&server, "DELETE", "/api/v1/streams/live/demo").status, 200);
+    // Kept as it was answered, on each loop.
+    for _ in 0..16 {
+        let found = get_until(&server, &lookup("demo"), |found| found["stream"]["live"] == false);
+        assert_eq!(found["edge"]["self"], true, "nobody else has it: {found}");
+        let stream = &found["stream"];
+        assert_eq!((&stream["since"], &stream["kbps"]), (&().into(), &0.into()), "{found}");
+    }
+    note(&server, r#"{"name":"edge1","url":"http://e1","load":0.5,"streams":["demo"]}"#);
+    for query in ["demo", "live/demo", "demo&edgename=edge1", "demo&edgename=nobody"] {
+        let found = get_until(&server, &lookup(query), |found| found["stream"]["live"] == true);
+        assert_eq!(
+            (&found["edge"]["name"], &found["edge"]["self"]),
+            (&"edge1".into(), &false.into())
+        );
+    }
+    // It ends there, too: it is expected back here.
+    assert_eq!(ask(&server, "DELETE", "/api/v1/nodes/edge1").status, 200);
+    get_until(&server, &lookup("demo"), |found| found["stream"]["live"] == false);
+}
+
+#[test]
 fn a_node_is_gone_when_its_time_is_over_or_somebody_says_so() {
     let server = Server::start("", &[]);
     let node = |seconds: u32, streams: &str| {

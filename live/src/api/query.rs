@@ -42,6 +42,8 @@ pub(super) struct Filter {
     pub search: Option<String>,
     pub protocol: Option<String>,
     pub address: Option<std::net::IpAddr>,
+    /// Clients that publish, or those that play.
+    pub publishes: Option<bool>,
 }
 
 impl Asked {
@@ -133,7 +135,14 @@ impl Asked {
                 Wrong::field("address", "expected an address without a port, such as 192.0.2.1")
             })?),
         };
+        let publishes = match self.get("type") {
+            None => None,
+            Some("publish") => Some(true),
+            Some("play") => Some(false),
+            Some(_) => return Err(Wrong::field("type", "expected play or publish")),
+        };
         Ok(Filter {
+            publishes,
             app: own("app"),
             name: own("name"),
             search: self.get("search").map(str::to_ascii_lowercase),

@@ -212,9 +212,12 @@ impl Stream {
 
     /// Whether somebody publishes, and not only says so.
     pub fn is_flowing(&self, now: Instant) -> bool {
-        let fresh = |p: &Publisher| {
-            self.frames > 0 && now.saturating_duration_since(p.heard) < limits::FLOWING
-        };
+        self.frames > 0 && self.is_heard(now)
+    }
+
+    /// Whether somebody publishes who began a moment ago, or sent something then.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        let fresh = |p: &Publisher| now.saturating_duration_since(p.heard) < limits::FLOWING;
         self.publisher.as_ref().is_some_and(fresh)
     }
 
