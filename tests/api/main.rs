@@ -17,6 +17,7 @@ mod metrics;
 mod odd_bytes_in_heads;
 mod readers_that_stop;
 mod scripts_of_srs;
+mod small_rates_are_told;
 mod sorted_lists;
 mod streams_elsewhere;
 mod too_many_nodes;

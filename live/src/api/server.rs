@@ -31,8 +31,9 @@ pub(super) fn summary(
         json.number("connections", connections(api.hub.handles()));
         json.member_array("loops", |json| loops(json, api));
         let (came, went) = api.flow(3);
-        json.float("gbit_in", came / 1e9);
-        json.float("gbit_out", went / 1e9);
+        // To the bit: one stream is some thousandths of it.
+        json.raw("gbit_in", format!("{:.9}", came / 1e9).as_bytes());
+        json.raw("gbit_out", format!("{:.9}", went / 1e9).as_bytes());
         json.number("bytes_in", api.sum(|c| c.bytes_in.get()));
         json.number("bytes_out", api.sum(|c| c.bytes_out.get()));
         let (live, _) = api.hub.directory.totals();
