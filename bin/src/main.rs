@@ -16,6 +16,7 @@ mod units;
 mod web;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,11 +108,25 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("weir: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(error) => {
+                let _ = error.print();
+                ExitCode::from(WRONG_OPTIONS)
+            }
+            Err(error) => {
+                eprintln!("weir: {error}");
+                ExitCode::FAILURE
+            }
+        },
     }
+}
+
+/// Exit status after options that make no sense, as the parser of the command line has it.
+const WRONG_OPTIONS: u8 = 2;
+
+/// The error of options that make no sense together, told like those that make none alone.
+fn wrong(why: impl Display) -> Box<dyn Error> {
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n")).into()
 }
 
 fn check_config(path: &Path) -> Result<(), Box<dyn Error>> {

@@ -1,15 +1,16 @@
 //! `weir plan`: how many players, on paper, and what stops them first.
 
 mod limits;
+mod shown;
 mod stream;
 
 use std::error::Error;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::units::{self, grouped, shown, shown_bytes, shown_rate};
-use limits::{Costs, Limit, Machine};
+use crate::units;
+use limits::{Costs, Limit, Load, Machine};
 use stream::{Format, Stream};
 
 /// Options of `weir plan`.
@@ -29,32 +30,38 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::HttpFlv)]
     format: Format,
     /// Viewers in all, for the number of edges
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::some)]
     audience: Option<usize>,
     /// Streams they watch
-    #[arg(long, value_name = "N", default_value = "1", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = units::some)]
     streams: usize,
     /// Pictures per second
-    #[arg(long, value_name = "N", default_value_t = 30.0)]
+    #[arg(long, value_name = "N", default_value = "30", value_parser = |text: &str| within(text, 1.0, 1000.0))]
     fps: f64,
     /// Time from one keyframe to the next
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::some_time)]
     gop: std::time::Duration,
     /// How many times as long as other pictures a keyframe is
-    #[arg(long, value_name = "N", default_value_t = 6.0)]
+    #[arg(long, value_name = "N", default_value = "6", value_parser = |text: &str| within(text, 1.0, 100.0))]
     key_ratio: f64,
     /// Round trip to the players
-    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = round_trip)]
     rtt: std::time::Duration,
     /// Longest IP packet
-    #[arg(long, value_name = "BYTES", default_value_t = 1500.0)]
+    #[arg(long, value_name = "BYTES", default_value = "1500", value_parser = |text: &str| within(text, 576.0, 65_535.0))]
     mtu: f64,
     /// Cores for the server [default: all of this machine]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::some)]
     cores: Option<usize>,
     /// How busy a core may be
     #[arg(long, value_name = "SHARE", default_value = "80%", value_parser = units::share)]
     busy: f64,
+    /// All players come through proxies with so many addresses
+    #[arg(long, value_name = "N", value_parser = units::some)]
+    behind_proxies: Option<usize>,
+    /// The share of players that stall, each with a full send buffer
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = units::share)]
+    stalled: f64,
     /// A report of weir bench --json, whose measured costs are taken
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -72,29 +79,38 @@ Examples:
 Limits of the machine (descriptors, TCP memory, ports, cores) are read from this one: run it where the
 server is to run.";
 
+fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("{text:?} is no number from {least} to {most}"))
+}
+
+fn round_trip(text: &str) -> Result<std::time::Duration, String> {
+    let time = units::duration(text)?;
+    let most = std::time::Duration::from_secs(10);
+    if time > most { Err(format!("{text:?} is longer than 10 s")) } else { Ok(time) }
+}
+
 /// Prints the plan.
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let plan = Plan::make(args, &Machine::here())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&plan.json())?);
+        crate::print(&(serde_json::to_string_pretty(&plan.json())? + "\n"))
     } else {
-        print!("{}", plan.text());
+        crate::print(&plan.text())
     }
-    Ok(())
 }
 
 /// The whole sum.
 struct Plan {
-    stream: Stream,
-    format: Format,
     nic: f64,
     share: f64,
+    mtu: f64,
     classic: usize,
-    /// Bits on the wire for one player.
-    wire: f64,
-    limits: Vec<Limit>,
-    notes: Vec<String>,
+    load: Load,
+    machine: Machine,
     costs: Costs,
+    /// The first to be hit first.
+    limits: Vec<Limit>,
     audience: Option<Edges>,
 }
 
@@ -111,11 +127,14 @@ struct Edges {
 
 impl Plan {
     fn make(args: &Args, machine: &Machine) -> Result<Self, Box<dyn Error>> {
-        if !(args.fps > 0.0 && args.mtu >= 576.0 && args.key_ratio >= 1.0 && !args.gop.is_zero()) {
-            return Err("--fps and --gop are above 0, --mtu from 576, --key-ratio from 1".into());
+        let (share, busy) = (args.share, args.busy);
+        if share <= 0.0 || busy <= 0.0 {
+            return Err(crate::wrong("--share and --busy are above 0"));
         }
-        if args.share <= 0.0 || args.busy <= 0.0 {
-            return Err("--share and --busy are above 0".into());
+        let usable = args.nic * share;
+        let classic = (usable / args.bitrate).floor() as usize;
+        if classic == 0 {
+            return Err(crate::wrong("one stream of that --bitrate does not fit that --nic"));
         }
         let stream = Stream {
             rate: args.bitrate,
@@ -133,129 +152,35 @@ impl Plan {
             }
             None => Costs::default(),
         };
-        let usable = args.nic * args.share;
-        let wire = stream.on_wire(args.format, args.mtu);
-        let mut machine = machine.clone();
-        machine.cores = args.cores.unwrap_or(machine.cores).max(1);
-        let rtt = args.rtt.as_secs_f64();
-        let mut limits =
-            limits::all(&stream, wire, usable, rtt, args.busy, &costs, &machine, args.streams);
+        let machine = Machine { cores: args.cores.unwrap_or(machine.cores), ..machine.clone() };
+        let incoming = stream.on_wire(Format::Rtmp, args.mtu);
+        let load = Load {
+            stream,
+            format: args.format,
+            wire: stream.on_wire(args.format, args.mtu),
+            usable,
+            rtt: args.rtt.as_secs_f64(),
+            busy,
+            streams: args.streams,
+            incoming,
+            proxies: args.behind_proxies,
+            stalled: args.stalled,
+        };
+        let mut limits = limits::all(&load, &costs, &machine);
         limits.sort_by_key(|limit| limit.players);
         let carries = limits.first().map_or(0, |limit| limit.players);
-        let audience = args.audience.map(|audience| {
-            let count = audience.div_ceil(carries.max(1));
-            let pulls = args.streams as f64 * stream.on_wire(Format::Rtmp, args.mtu);
+        let audience = args.audience.filter(|_| carries > 0).map(|audience| {
+            let count = audience.div_ceil(carries);
+            let pulls = args.streams as f64 * incoming;
             Edges { audience, count, pulls, origin: pulls * count as f64 }
         });
-        let classic = (usable / args.bitrate).floor() as usize;
-        let notes = limits::notes(&machine);
-        let (nic, share, format) = (args.nic, args.share, args.format);
-        Ok(Self { stream, format, nic, share, classic, wire, limits, notes, costs, audience })
+        let (nic, mtu) = (args.nic, args.mtu);
+        Ok(Self { nic, share, mtu, classic, load, machine, costs, limits, audience })
     }
 
-    fn text(&self) -> String {
-        let mut lines = vec![
-            format!(
-                "The classic sum: {} x {} % / {} = {} players",
-                shown_rate(self.nic),
-                shown(self.share * 100.0),
-                shown_rate(self.stream.rate),
-                grouped(self.classic)
-            ),
-            String::new(),
-            "What it forgets:".into(),
-        ];
-        for format in Format::ALL {
-            let wire = self.stream.on_wire(format, 1500.0);
-            lines.push(format!(
-                "  {:<13} {} on the wire (+{} %): {} players",
-                format.name(),
-                shown_rate(wire),
-                shown((wire / self.stream.rate - 1.0) * 100.0),
-                grouped((self.nic * self.share / wire) as usize),
-            ));
-        }
-        let key = self.stream.key_bytes();
-        lines.push(format!(
-            "  keyframes     {} each; one for all players of the card takes it {} ms, which the last of \
-             them waits",
-            shown_bytes(key),
-            shown(self.classic as f64 * key * 8.0 / self.nic * 1e3)
-        ));
-        lines.push(format!(
-            "  cost          {} CPU s per Gbit, {} per player ({})",
-            shown(self.costs.cpu_per_gbit),
-            shown_bytes(self.costs.memory),
-            self.costs.source
-        ));
-        lines.extend(self.notes.iter().map(|note| format!("  {note}")));
-        lines.push(String::new());
-        lines.push(format!("Limits over {}, the first to be hit first:", self.format.name()));
-        for limit in &self.limits {
-            lines.push(format!(
-                "  {:>11} players  {:<14} {}",
-                grouped(limit.players),
-                limit.name,
-                limit.why
-            ));
-        }
-        lines.push(String::new());
-        if let Some(first) = self.limits.first() {
-            lines.push(format!(
-                "This machine carries {} players; what stops it is {}. To lift it: {}.",
-                grouped(first.players),
-                first.name,
-                first.lift
-            ));
-        }
-        if let Some(edges) = &self.audience {
-            lines.push(format!(
-                "An audience of {} needs {} such edges. Each pulls {} from the origin, which sends {} \
-                 to all of them{}.",
-                grouped(edges.audience),
-                grouped(edges.count),
-                shown_rate(edges.pulls),
-                shown_rate(edges.origin),
-                if edges.origin > self.nic * self.share {
-                    ": more than its own card; put a tier of edges in between"
-                } else {
-                    ""
-                }
-            ));
-        }
-        lines.push(String::new());
-        lines.join("\n")
-    }
-
-    fn json(&self) -> Value {
-        let limits: Vec<Value> = self
-            .limits
-            .iter()
-            .map(|limit| {
-                json!({
-                    "name": limit.name, "players": limit.players,
-                    "why": limit.why, "lift": limit.lift,
-                })
-            })
-            .collect();
-        json!({
-            "tool": "weir plan",
-            "version": env!("CARGO_PKG_VERSION"),
-            "classic_players": self.classic,
-            "format": self.format.name(),
-            "wire_bit_s": self.wire.round(),
-            "keyframe_bytes": self.stream.key_bytes().round(),
-            "cpu_s_per_gbit": self.costs.cpu_per_gbit,
-            "memory_per_player_bytes": self.costs.memory,
-            "costs_from": self.costs.source,
-            "players": self.limits.first().map(|limit| limit.players),
-            "first_limit": self.limits.first().map(|limit| limit.name),
-            "limits": limits,
-            "edges": self.audience.map(|edges| json!({
-                "audience": edges.audience, "edges": edges.count,
-                "pull_bit_s": edges.pulls.round(), "origin_bit_s": edges.origin.round(),
-            })),
-        })
+    /// Seconds in which the card sends a keyframe to as many as the classic sum has.
+    fn burst(&self) -> f64 {
+        self.classic as f64 * self.load.stream.key_bytes() * 8.0 / self.nic
     }
 }
 
@@ -264,6 +189,7 @@ impl Plan {
 mod tests {
     use super::*;
     use clap::Parser;
+    use serde_json::json;
 
     #[derive(Parser)]
     struct Cli {
@@ -306,7 +232,7 @@ mod tests {
         let first = plan.limits.first().unwrap();
         assert_eq!(first.name, "descriptors");
         assert!(first.players < 1024 && first.lift.contains("LimitNOFILE"), "{}", first.lift);
-        assert!(plan.text().contains("what stops it is descriptors"));
+        assert!(plan.text().contains("what stops it first: descriptors"));
     }
 
     #[test]
@@ -328,5 +254,58 @@ mod tests {
         let costs = Costs::of_report(&report).unwrap();
         assert_eq!((costs.cpu_per_gbit, costs.memory), (0.5, 50_000.0));
         assert!(Costs::of_report(&json!({"result": {}})).unwrap_err().contains("--pid"));
+        let idle = json!({"result": {"server": {"cpu_s_per_gbit": 1e-300}}});
+        assert!(Costs::of_report(&idle).unwrap_err().contains("any load"));
+    }
+
+    #[test]
+    fn the_longest_packet_counts_for_each_format() {
+        let (small, large) = (plan(&["--mtu", "576"]), plan(&["--mtu", "9000"]));
+        let overhead = |plan: &Plan, at: usize| {
+            plan.json()["formats"][at]["overhead_percent"].as_f64().unwrap()
+        };
+        for at in 0..Format::ALL.len() {
+            assert!(overhead(&small, at) > overhead(&large, at) + 10.0, "{at}");
+        }
+        assert_ne!(small.text(), large.text());
+    }
+
+    #[test]
+    fn players_of_lists_have_two_connections_and_ask() {
+        let few = Machine { descriptors: 10_256, ..machine() };
+        let carries = |format: &str, more: &[&str]| {
+            let cli =
+                Cli::parse_from([&["plan", "--nic", "400G", "--format", format], more].concat());
+            let plan = Plan::make(&cli.args, &few).unwrap();
+            let find = |name: &str| plan.limits.iter().find(|limit| limit.name == name);
+            ["descriptors", "cores"].map(|name| find(name).unwrap().players)
+        };
+        // A stream has four of its own.
+        let ([flv, flv_cores], [hls, _]) = (carries("http-flv", &[]), carries("hls", &[]));
+        assert_eq!((flv, hls), (9_996, 4_998));
+        assert_eq!(carries("http-flv", &["--streams", "1000"])[0], 6_000);
+        assert!(carries("ll-hls", &[])[1] < flv_cores * 2 / 3);
+        let text = plan(&["--format", "ll-hls"]).text();
+        assert!(text.contains("2 connections and 20 requests a second"), "{text}");
+    }
+
+    #[test]
+    fn proxies_and_players_that_stall_are_limits_where_they_are_said() {
+        let text = plan(&["--nic", "100G", "--behind-proxies", "1", "--cores", "64"]).text();
+        assert!(text.contains("28,232 players; what stops it first: ports"), "{text}");
+        let calm = plan(&["--nic", "100G", "--cores", "64"]);
+        let stalled = plan(&["--nic", "100G", "--cores", "64", "--stalled", "50%"]);
+        let first = stalled.limits.first().unwrap();
+        assert_eq!(first.name, "TCP memory");
+        assert!(first.players < calm.limits.first().unwrap().players && first.players > 1900);
+    }
+
+    #[test]
+    fn what_comes_in_has_to_fit_and_words_are_counted() {
+        let plan = plan(&["--nic", "1G", "--streams", "400", "--audience", "5", "--cores", "1"]);
+        assert_eq!(plan.limits.first().unwrap().name, "incoming side");
+        assert!(plan.audience.is_none(), "no number of edges helps");
+        let text = plan.text();
+        assert!(text.contains(" 1 core, ") && text.contains("carries 0 players"), "{text}");
     }
 }

@@ -17,7 +17,7 @@ fn scaled(text: &str, suffixes: &[(&str, f64)]) -> Option<f64> {
 pub fn bit_rate(text: &str) -> Result<f64, String> {
     let bare = text.trim().trim_end_matches("bit/s").trim_end_matches("bps").trim_end();
     scaled(bare, &[("", 1.0), ("k", 1e3), ("K", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12)])
-        .filter(|rate| *rate > 0.0)
+        .filter(|rate| *rate > 0.0 && *rate <= 1e15)
         .ok_or_else(|| format!("{text:?} is no bit rate; write it like 2.5M or 10G"))
 }
 
@@ -27,6 +27,32 @@ pub fn count(text: &str) -> Result<usize, String> {
         .filter(|count| count.fract() == 0.0 && *count <= 1e9)
         .map(|count| count as usize)
         .ok_or_else(|| format!("{text:?} is no count; write it like 3200 or 10k"))
+}
+
+/// As [`count`], of what there has to be some.
+pub fn some(text: &str) -> Result<usize, String> {
+    count(text)
+        .and_then(|count| if count > 0 { Ok(count) } else { Err("there has to be one".into()) })
+}
+
+/// Threads of a test.
+pub fn threads(text: &str) -> Result<usize, String> {
+    count(text)
+        .ok()
+        .filter(|count| (1..=64).contains(count))
+        .ok_or_else(|| format!("{text:?} is no number of threads from 1 to 64"))
+}
+
+/// So many in a second. Fewer are never seen in a test, more have no time between two of them.
+pub fn per_second(text: &str) -> Result<f64, String> {
+    scaled(text, &[("", 1.0), ("k", 1e3), ("K", 1e3), ("M", 1e6)])
+        .filter(|rate| (0.01..=1e6).contains(rate))
+        .ok_or_else(|| format!("{text:?} is not from 0.01 to 1M in a second"))
+}
+
+/// As [`per_second`], or none at all.
+pub fn per_second_or_none(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { per_second(text) }
 }
 
 /// A part of a whole, 0 to 1: `80%` or `0.8`.
@@ -50,6 +76,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("{text:?} is longer than a day, the bound of every time here"));
     }
     Ok(Duration::from_secs_f64(millis / 1e3))
+}
+
+/// As [`duration`], of what has to take some time.
+pub fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() { Err(format!("{text:?} is no time at all")) } else { Ok(time) }
 }
 
 /// A bit rate as people read it.
@@ -127,7 +159,12 @@ mod tests {
         }
         assert!(share("180%").is_err());
         assert!(duration("25h").unwrap_err().contains("a day"));
-        assert!(count("1.5").is_err());
+        assert!(count("1.5").is_err() && some("0").is_err() && some_time("0ms").is_err());
+        for text in ["0", "1e-9", "0.001", "nan", "inf", "-1", "2M"] {
+            assert!(per_second(text).is_err(), "{text}");
+        }
+        assert_eq!((per_second("2.5"), per_second_or_none("0")), (Ok(2.5), Ok(0.0)));
+        assert!(threads("0").is_err() && threads("65").is_err() && threads("64") == Ok(64));
     }
 
     #[test]

@@ -50,13 +50,17 @@ pub fn routes(
         server = Asset::new(kind, POLICY, text).at(server, path)?;
     }
     let (page, watch) = (Asset::new(HTML, POLICY, FRONT), Asset::new(HTML, POLICY, WATCH));
-    let (front, hub, api) = (Arc::clone(&status), Rc::clone(hub), Rc::clone(api));
+    let (hub, api) = (Rc::clone(hub), Rc::clone(api));
+    let (front, asked) = (Arc::clone(&status), Rc::clone(&api));
+    let guard = Rc::clone(&api);
     server
         .route(Method::Get, "/", move |request, reply, _| match wants_html(request) {
             true => page.send(request, reply),
-            false => reply.text(&front.text()),
+            false => figures(&front, &asked, request, reply),
         })?
-        .route(Method::Get, "/status", move |_, reply, _| reply.text(&status.text()))?
+        .route(Method::Get, "/status", move |request, reply, _| {
+            figures(&status, &guard, request, reply)
+        })?
         .route(Method::Get, "/live.json", move |request, reply, _| {
             live(&hub, &api, rtmp, request, reply)
         })?
@@ -67,6 +71,15 @@ pub fn routes(
                 reply.send(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
             }
         })
+}
+
+/// The server's figures, for who may read the API.
+fn figures(status: &Status, api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answered {
+    if api.may_read(request) {
+        return reply.text(&status.text());
+    }
+    let text = b"403 Forbidden: who may not read the API may not read this (api.token)\n";
+    reply.send(StatusCode::FORBIDDEN, "text/plain; charset=utf-8", text)
 }
 
 /// Browsers ask for HTML by its name; curl and others take what there is.

@@ -10,17 +10,30 @@ use network::EventLoop;
 use crate::hub::{Hub, Refusal, Ticket};
 use crate::limits;
 use crate::name::StreamName;
+use crate::stream::Stream;
 
 /// Frames are looked for this often: a third of a picture's time.
 const TICK: Duration = Duration::from_millis(10);
 
+/// An encoder whose connection was ended comes back after so long; so does the test card.
+const COMES_BACK_AFTER: Duration = Duration::from_secs(5);
+
 struct Demo {
+    name: StreamName,
+    options: Options,
+    on_air: Option<OnAir>,
+    /// When it was ended.
+    ended: Instant,
+}
+
+struct OnAir {
     card: TestCard,
     ticket: Ticket,
     began: Instant,
 }
 
-/// Publishes a test card under this name, which has to live on this loop, until the loop ends.
+/// Publishes a test card under this name, which has to live on this loop, until the loop ends. Whoever else
+/// publishes under the name has it: the test card comes back when nobody does.
 ///
 /// # Errors
 /// It may not be published.
@@ -30,12 +43,10 @@ pub fn publish(
     name: &StreamName,
     options: Options,
 ) -> Result<(), DemoError> {
-    let card = TestCard::new(options)?;
-    let ticket = hub.publish(el, name, None)?;
-    tracing::info!(stream = %name, door = "demo", "publish");
-    hub.publishes(el, &hub.next_id(), "demo", None, &ticket);
-    let demo = RefCell::new(Demo { card, ticket, began: Instant::now() });
-    el.every(TICK, move |el| demo.borrow_mut().tick(el));
+    let on_air = Some(OnAir::begin(el, hub, name, &options)?);
+    let demo = Demo { name: name.clone(), options, on_air, ended: el.now() };
+    let (demo, hub) = (RefCell::new(demo), Rc::clone(hub));
+    el.every(TICK, move |el| demo.borrow_mut().tick(el, &hub));
     Ok(())
 }
 
@@ -51,10 +62,42 @@ pub enum DemoError {
 }
 
 impl Demo {
-    fn tick(&mut self, el: &mut EventLoop) {
-        if !self.ticket.is_valid() {
-            return;
+    fn tick(&mut self, el: &mut EventLoop, hub: &Rc<Hub>) {
+        if let Some(on_air) = &mut self.on_air {
+            if on_air.ticket.is_valid() {
+                return on_air.tick(el);
+            }
+            // Who holds the ticket holds the stream.
+            self.on_air = None;
+            self.ended = el.now();
         }
+        let is_free = |stream: &Rc<RefCell<Stream>>| stream.borrow().publisher().is_none();
+        let has_rested = el.now().saturating_duration_since(self.ended) >= COMES_BACK_AFTER;
+        if has_rested && hub.find_stream(&self.name).as_ref().is_none_or(is_free) {
+            self.ended = el.now();
+            match OnAir::begin(el, hub, &self.name, &self.options) {
+                Ok(on_air) => self.on_air = Some(on_air),
+                Err(error) => tracing::warn!(stream = %self.name, %error, "no test card"),
+            }
+        }
+    }
+}
+
+impl OnAir {
+    fn begin(
+        el: &mut EventLoop,
+        hub: &Rc<Hub>,
+        name: &StreamName,
+        options: &Options,
+    ) -> Result<Self, DemoError> {
+        let card = TestCard::new(options.clone())?;
+        let ticket = hub.publish(el, name, None)?;
+        tracing::info!(stream = %name, door = "demo", "publish");
+        hub.publishes(el, &hub.next_id(), "demo", None, &ticket);
+        Ok(Self { card, ticket, began: Instant::now() })
+    }
+
+    fn tick(&mut self, el: &mut EventLoop) {
         let elapsed = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
         for _ in 0..limits::CATCH_UP {
             if self.card.due().0 > elapsed {

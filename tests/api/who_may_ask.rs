@@ -49,6 +49,11 @@ fn with_a_token_nobody_asks_without_it() {
     assert_eq!(note.status, 200, "{}", note.text());
     assert_eq!(get(&server, "/api/v1/nodes", "").status, 401);
     assert_eq!(ask_with(server.http, "DELETE", "/api/v1/nodes/e", "").status, 401);
+    for figures in ["/status", "/"] {
+        assert_eq!(get(&server, figures, "").status, 403, "{figures}");
+        assert_eq!(get(&server, figures, &bearer).status, 200, "{figures}");
+        assert_eq!(get(&server, figures, "Accept: text/html\r\n").status == 200, figures == "/");
+    }
     for open in ["/healthz", "/readyz", "/api/v1/openapi.json"] {
         assert_eq!(get(&server, open, "").status, 200, "{open}");
     }
@@ -69,7 +74,8 @@ fn without_a_token_only_this_machine_asks_and_pages_of_others_do_not() {
         ("Host: 127.0.0.1:8080\r\nOrigin: http://evil.example.org\r\n", 403),
         ("Host: 127.0.0.1:8080\r\nOrigin: null\r\n", 403),
     ] {
-        let targets = ["/api/v1/summary", "/api/v1/stream/?streamname=demo", "/metrics"];
+        let targets =
+            ["/api/v1/summary", "/api/v1/stream/?streamname=demo", "/metrics", "/status", "/"];
         for target in targets {
             let answer = get(&server, target, headers);
             assert_eq!(answer.status, status, "{target} {headers}: {}", answer.text());

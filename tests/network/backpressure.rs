@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use network::{EventLoop, Options};
 
-use crate::support::run_until;
-use crate::transfer::peers::{
+use crate::peers::{
     Acts, LIMIT, Shared, add, connected, count, pattern, read_waiting, small_buffers,
 };
+use crate::support::run_until;
 
 /// Writes until the peer's kernel and this one take no more.
 fn fill(mut peer: &TcpStream, bytes: &[u8]) -> usize {
@@ -124,7 +124,7 @@ fn a_reset_ends_a_paused_connection_at_once() {
     let (_, mut peer) = connected(&mut el, Options::default(), handler);
     peer.write_all(b"unread").unwrap();
     el.run_once(Duration::ZERO);
-    crate::transfer::peers::reset(peer);
+    crate::peers::reset(peer);
     let ended = why.clone();
     run_until(&mut el, LIMIT, move || ended.with(|why| !why.is_empty()));
     assert_eq!(why.get(), ["reset"]);

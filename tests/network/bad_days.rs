@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use network::{Connection, EventLoop, FileRange, Options};
 
-use crate::support::{Process, Scratch, alone, open_fds, run_until, thread_cpu};
-use crate::transfer::peers::{
+use crate::peers::{
     Acts, Echo, LIMIT, Shared, add, connected, count, pattern, reset, serve, small_buffers,
 };
+use crate::support::{Process, Scratch, alone, open_fds, run_until, thread_cpu};
 
 const FEW_FILES: &str = "WEIR_TEST_FEW_FILES";
 

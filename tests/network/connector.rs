@@ -12,8 +12,8 @@ use network::{
 };
 use socket2::{Domain, Socket, Type};
 
+use crate::peers::{Acts, Echo, LIMIT, Shared, add, anywhere, count, serve};
 use crate::support::{Scratch, run_until};
-use crate::transfer::peers::{Acts, Echo, LIMIT, Shared, add, anywhere, count, serve};
 
 type Outcome = Shared<Option<Result<Connected, ConnectError>>>;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use network::{Connect, Connection, Endpoint, EventLoop, Handler, Options};
 
+use crate::peers::{Acts, LIMIT, Shared, connected};
 use crate::support::run_until;
-use crate::transfer::peers::{Acts, LIMIT, Shared, connected};
 
 struct Counts {
     read: Shared<usize>,

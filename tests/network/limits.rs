@@ -9,8 +9,8 @@ use bytes::Bytes;
 use network::{Endpoint, EventLoop, Limiter, Listen, Options};
 use socket2::{Domain, Socket, Type};
 
+use crate::peers::{Acts, Echo, LIMIT, Shared, add, anywhere, connected, count, serve};
 use crate::support::run_until;
-use crate::transfer::peers::{Acts, Echo, LIMIT, Shared, add, anywhere, connected, count, serve};
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 

@@ -15,8 +15,8 @@ use network::{
 };
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::peers::{Acts, Echo, LIMIT, Shared, add, anywhere, count, serve};
 use crate::support::{Scratch, run_until, wait_until};
-use crate::transfer::peers::{Acts, Echo, LIMIT, Shared, add, anywhere, count, serve};
 
 fn echo(_: &mut EventLoop, _: &Accepted) -> Option<Box<dyn Handler>> {
     Some(Box::new(Echo))

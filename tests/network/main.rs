@@ -10,13 +10,18 @@
 
 mod backpressure;
 mod bad_days;
+mod busy_share;
 mod connector;
 mod discard;
+mod endings;
 mod event_loop;
+mod handover;
 mod http_client;
 mod http_server;
 mod limits;
 mod listener;
+mod peers;
+mod reentrancy;
 mod support;
 mod tasks;
 mod threads;

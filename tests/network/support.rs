@@ -1,5 +1,6 @@
 //! What the tests of this binary share: bounded waiting, processes of their own, scratch paths.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -270,4 +271,58 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// A source without a descriptor that tells everything that happens to it.
+#[derive(Clone, Default)]
+pub struct Recorder(Rc<RefCell<Vec<&'static str>>>);
+
+impl Recorder {
+    pub fn note(&self, what: &'static str) {
+        self.0.borrow_mut().push(what);
+    }
+
+    pub fn take(&self) -> Vec<&'static str> {
+        self.0.take()
+    }
+}
+
+impl Source for Recorder {
+    fn ready(&mut self, _: &mut EventLoop, _: SourceId, _: Ready) {
+        self.note("ready");
+    }
+
+    fn due(&mut self, _: &mut EventLoop, _: SourceId) {
+        self.note("due");
+    }
+
+    fn timer(&mut self, _: &mut EventLoop, _: SourceId, key: u32) {
+        assert_eq!(key, 7);
+        self.note("own timer");
+    }
+
+    fn drain(&mut self, _: &mut EventLoop, _: SourceId) {
+        self.note("drain");
+    }
+
+    fn ended(&mut self, _: &mut EventLoop, _: SourceId) {
+        self.note("ended");
+    }
+}
+
+/// Starts a loop on a thread of its own; the returned value is its handle and what joins it.
+pub fn elsewhere() -> (network::Handle, thread::JoinHandle<()>) {
+    let (tell, hear) = mpsc::channel();
+    let running = thread::spawn(move || {
+        let el = EventLoop::new().unwrap();
+        tell.send(el.handle()).unwrap();
+        el.run();
+    });
+    (hear.recv().unwrap(), running)
+}
+
+/// Turns the loop until the peer's thread is done, and returns what it says.
+pub fn until_done<T>(el: &mut EventLoop, peer: thread::JoinHandle<T>) -> T {
+    run_until(el, crate::peers::LIMIT, || peer.is_finished());
+    peer.join().unwrap()
 }

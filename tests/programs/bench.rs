@@ -11,17 +11,17 @@ use media::testcard::{Options, TestCard};
 use serde_json::Value;
 use weir_tests::{Program, built};
 
-fn weir(args: &[&str]) -> Output {
+pub fn weir(args: &[&str]) -> Output {
     Command::new(built("weir")).args(args).output().unwrap()
 }
 
-fn words(output: &Output) -> String {
+pub fn words(output: &Output) -> String {
     let all = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8(all).unwrap()
 }
 
 /// A server that does one thing to everybody. It lasts as long as the test.
-fn peer(act: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> SocketAddr {
+pub fn peer(act: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -33,12 +33,12 @@ fn peer(act: impl Fn(TcpStream) + Send + Sync + Copy + 'static) -> SocketAddr {
 }
 
 /// An address where nobody listens.
-fn nobody() -> SocketAddr {
+pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Weir's server on free ports: the program, RTMP and HTTP.
-fn server() -> (Program, SocketAddr, SocketAddr) {
+pub fn server() -> (Program, SocketAddr, SocketAddr) {
     let (rtmp, http) = (nobody(), nobody());
     let server = Program::start(
         "weir",
@@ -48,10 +48,10 @@ fn server() -> (Program, SocketAddr, SocketAddr) {
     (server, rtmp, http)
 }
 
-const SHORT: [&str; 8] =
+pub const SHORT: [&str; 8] =
     ["--ramp", "100", "--settle", "500ms", "--hold", "3s", "--join-within", "2s"];
 
-fn report(output: &Output) -> Value {
+pub fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words(output)))
 }
 

@@ -40,7 +40,8 @@ impl Distribution {
         self.record_times(value, 1);
     }
 
-    fn record_times(&mut self, value: u64, times: u64) {
+    /// Counts a value so many times.
+    pub fn record_times(&mut self, value: u64, times: u64) {
         // An hour and more is one and the same.
         let value = value.min(1 << 32);
         let place = place(value);

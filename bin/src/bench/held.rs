@@ -7,7 +7,6 @@
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,24 +15,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use media::playlist::lint::read::{Playlist, read};
 use media::testcard::Stamp;
-use network::http::{
-    BodyDecoder, BodyEvent, Client, ClientOptions, ClientRequest, HeadScan, HeaderSpace, HttpError,
-    Method, Parsed, ResponseHead, Url,
-};
-use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler, SourceId};
+use network::http::{Client, ClientOptions, ClientRequest, Url};
+use network::{CloseReason, Connection, EventLoop, Handler, SourceId};
 use serde_json::{Value, json};
 
+use super::answer::Answers;
 use super::clock::Clock;
 use super::demux::Demux;
 use super::dialogue::append_request;
 use super::distribution::{Distribution, round3};
 use super::hls::{First, first_list};
 use super::ledger::Ledger;
-use super::options::Common;
+use super::options::{Begun, Common};
 use super::publisher::{Publishers, Streams};
 use super::run::Conductor;
-use super::setup::room_for;
-use super::target::{Container, Door, Target, sources};
+use super::target::{Container, Door, Target, connect_from, sources};
 use super::{INTERRUPTED, report};
 use crate::units::{self, grouped, shown};
 
@@ -55,7 +51,7 @@ pub struct Args {
     #[arg(value_name = "URL")]
     url: String,
     /// Reloads that are held at a time
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = units::some)]
     held: usize,
     /// Publish the stream from here, and pause it at the end
     #[arg(long)]
@@ -85,34 +81,7 @@ struct Round {
 struct Waiter {
     round: Rc<RefCell<Round>>,
     clock: Clock,
-    scan: HeadScan,
-    body: Option<(BodyDecoder, u16)>,
-}
-
-impl Waiter {
-    fn read(&mut self, input: &[u8]) -> Result<(usize, bool), HttpError> {
-        let mut done = 0;
-        if self.body.is_none() {
-            let mut space = HeaderSpace::new();
-            match ResponseHead::parse(input, Method::Get, &mut self.scan, &mut space)? {
-                Parsed::Incomplete => return Ok((0, false)),
-                Parsed::Complete { head, len } => {
-                    let body = BodyDecoder::new(head.framing, u64::MAX)?;
-                    (self.body, done) = (Some((body, head.status.as_u16())), len);
-                }
-            }
-        }
-        loop {
-            let Some((body, _)) = &mut self.body else { return Ok((done, false)) };
-            let step = body.decode(input.get(done..).unwrap_or_default())?;
-            done += step.consumed;
-            match step.event {
-                BodyEvent::Data(_) => {}
-                BodyEvent::NeedMore => return Ok((done, false)),
-                BodyEvent::End => return Ok((done, true)),
-            }
-        }
-    }
+    answers: Answers,
 }
 
 impl Handler for Waiter {
@@ -122,13 +91,11 @@ impl Handler for Waiter {
 
     fn received(&mut self, conn: &mut Connection, _: &mut EventLoop, input: &[u8]) -> usize {
         let now = self.clock.micros();
-        match self.read(input) {
-            Ok((done, false)) => done,
-            Ok((done, true)) => {
-                let status = self.body.take().map_or(0, |(_, status)| status);
-                self.scan = HeadScan::default();
+        match self.answers.read(input) {
+            Ok((done, None)) => done,
+            Ok((done, Some(answer))) => {
                 let mut round = self.round.borrow_mut();
-                match status {
+                match answer.status {
                     200 => round.answered.push(now),
                     _ => round.refused += 1,
                 }
@@ -184,23 +151,18 @@ struct Outcome {
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let target = args.common.begin(&args.url)?;
+    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.held)?;
     if target.door != Door::Hls {
-        return Err("what is held are playlists: http://HOST:PORT/APP/NAME.m3u8".into());
+        return Err(crate::wrong("what is held are playlists: http://HOST:PORT/APP/NAME.m3u8"));
     }
-    if args.held == 0 {
-        return Err("--held is at least 1".into());
-    }
-    let from = sources(target.address, &[]);
-    room_for(args.held, from.len(), network::raise_open_files()?)?;
-    let mut conductor = Conductor::new()?;
+    let mut files = args.common.files()?;
     let mut publishers = None;
     if args.publish {
         let to = args.publish_to.clone().unwrap_or_else(|| target.publishing_url());
         let (rate, fps, gop) = STREAM;
         let target = Target::parse(&to, args.common.i_own_this_host)?;
-        let streams =
-            Streams { target, count: 1, rate, fps, gop, within: WITHIN, from: from.clone() };
+        let from = sources(&[target.address], &[])?;
+        let streams = Streams { target, count: 1, rate, fps, gop, within: WITHIN, from };
         let (clock, ledger) = (conductor.clock, Arc::new(Ledger::new(1)));
         let cancelled = &mut || conductor.is_interrupted();
         publishers = Some(Publishers::start(&streams, clock, ledger, cancelled)?);
@@ -213,7 +175,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut test = Test { args, conductor, client, list, round, outcome };
     test.find_list()?;
     test.connect(&target, &from)?;
-    let until = Instant::now() + args.common.hold;
+    let until = Instant::now() + args.common.hold(target.door);
     while Instant::now() < until && !test.conductor.is_interrupted() {
         test.play_round(args.publish)?;
     }
@@ -228,9 +190,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         (test.outcome.gone, test.outcome.why) = (round.gone, round.why.clone());
     }
     let outcome = &test.outcome;
-    if !report::write_json(&outcome.json(args), args.common.json.as_deref())? {
-        print!("{}", outcome.text(args));
-    }
+    files.write(&outcome.text(args), &report::of(outcome.json(args)), String::new)?;
     Ok(match (interrupted, outcome.spread.len()) {
         (true, _) => ExitCode::from(INTERRUPTED),
         (_, 0) => ExitCode::FAILURE,
@@ -286,15 +246,10 @@ impl Test<'_> {
     ) -> Result<(), Box<dyn Error>> {
         let clock = self.conductor.clock;
         for number in 0..self.args.held {
-            let mut connect = Connect::to(Endpoint::Ip(target.address)).timeout(WITHIN);
-            if let Some(from) = from.get(number % from.len().max(1)) {
-                connect = connect.from(SocketAddr::new(*from, 0));
-            }
+            let connect = connect_from(target.address, from, number).timeout(WITHIN);
             let (round, failed) = (Rc::clone(&self.round), Rc::clone(&self.round));
             self.conductor.el().connect(connect, move |_, outcome| match outcome {
-                Ok(_) => {
-                    Some(Box::new(Waiter { round, clock, scan: HeadScan::default(), body: None }))
-                }
+                Ok(_) => Some(Box::new(Waiter { round, clock, answers: Answers::default() })),
                 Err(error) => {
                     let mut round = failed.borrow_mut();
                     round.gone += 1;
@@ -421,22 +376,15 @@ impl Test<'_> {
 
 impl Outcome {
     fn json(&self, args: &Args) -> Value {
-        let mut report = report::header();
-        if let Value::Object(report) = &mut report {
-            report.insert(
-                "result".into(),
-                json!({
-                    "url": args.url, "held": args.held, "rounds": self.rounds,
-                    "rounds_too_early": self.early, "rounds_not_all_answered": self.short,
-                    "refused": self.refused, "closed": self.gone, "why": self.why,
-                    "from_first_answer_ms": self.spread.millis(),
-                    "from_last_picture_ms": self.published.millis(),
-                    "held_while_quiet": self.quiet.map(|(_, held)| held),
-                    "server_cores_while_quiet": self.quiet.map(|(cores, _)| round3(cores)),
-                }),
-            );
-        }
-        report
+        json!({
+            "url": args.url, "held": args.held, "rounds": self.rounds,
+            "rounds_too_early": self.early, "rounds_not_all_answered": self.short,
+            "refused": self.refused, "closed": self.gone, "why": self.why,
+            "from_first_answer_ms": self.spread.millis(),
+            "from_last_picture_ms": self.published.millis(),
+            "held_while_quiet": self.quiet.map(|(_, held)| held),
+            "server_cores_while_quiet": self.quiet.map(|(cores, _)| round3(cores)),
+        })
     }
 
     fn text(&self, args: &Args) -> String {

@@ -2,36 +2,43 @@
 //!
 //! A generator that waits for an answer before it asks again asks less often just when the server is
 //! slow, and so does not see the slowness (coordinated omission). Here each request has a time at which
-//! it is due, whatever became of those before it, and its latency counts from then. What the generator
-//! itself was late, with its connection free, is not the server's: it is left out and told apart.
+//! it is due, whatever became of those before it, and its latency counts from then. A request whose
+//! connection breaks stays due, and so does what comes due while nothing is connected. What the
+//! generator itself was late, with its connection free, is not the server's: it is left out and told
+//! apart.
 
-use std::cell::RefCell;
+mod outcome;
+
+use std::cell::{Cell, RefCell};
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use network::http::{BodyDecoder, BodyEvent, HttpError};
-use network::http::{HeadScan, HeaderSpace, Method, Parsed, ResponseHead};
-use network::{CloseReason, Connect, Connection, Endpoint, EventLoop, Handler};
-use serde_json::{Value, json};
+use network::{CloseReason, Connection, EventLoop, Handler, Threads};
 
+use super::answer::{Answer, Answers};
 use super::dialogue::append_request;
-use super::distribution::{Distribution, round3};
-use super::options::Common;
-use super::run::Conductor;
-use super::setup::room_for;
-use super::target::{Target, sources};
-use super::{INTERRUPTED, report};
-use crate::kernel::{self, Usage};
-use crate::units::{self, grouped, shown};
+use super::options::{Begun, Common};
+use super::report;
+use super::target::{Target, connect_from};
+use crate::{kernel, units};
+use outcome::{Outcome, Tally};
 
 /// The timer of a connection's next request.
 const DUE: u32 = 1;
 /// The pause before a server that refuses is called again.
 const CALL_AGAIN: Duration = Duration::from_millis(200);
+/// How long after the window's end an answer may still come.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How often a thread looks whether it is over.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long the threads may take to tell what they have, beside the last answers.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Options of `weir bench http`.
 #[derive(clap::Args)]
@@ -40,60 +47,22 @@ pub struct Args {
     #[arg(value_name = "URL")]
     url: String,
     /// Connections, kept open
-    #[arg(long, value_name = "N", default_value = "100", value_parser = units::count)]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = units::some)]
     connections: usize,
     /// Requests per second of all of them [default: as many as the server answers]
-    #[arg(long, value_name = "N", value_parser = units::count)]
-    rate: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = units::per_second)]
+    rate: Option<f64>,
     /// How long to warm up before
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
     settle: Duration,
     /// Threads
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = units::threads)]
     threads: usize,
     #[command(flatten)]
     common: Common,
 }
 
-/// What a thread counts.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    /// From when a request was due to its whole answer.
-    latency: Distribution,
-    /// From when it was sent.
-    service: Distribution,
-    /// How late the generator was.
-    late: Distribution,
-    answers: u64,
-    other_status: u64,
-    bytes: u64,
-    broken: u64,
-    reasons: std::collections::BTreeMap<String, u64>,
-    /// Requests that were due and got no answer before the end. They count for the latency.
-    unanswered: u64,
-}
-
-impl Tally {
-    fn broke(&mut self, why: String) {
-        self.broken += 1;
-        *self.reasons.entry(why).or_default() += 1;
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.latency.add(&other.latency);
-        self.service.add(&other.service);
-        self.late.add(&other.late);
-        self.answers += other.answers;
-        self.other_status += other.other_status;
-        self.bytes += other.bytes;
-        self.broken += other.broken;
-        self.unanswered += other.unanswered;
-        for (why, count) in &other.reasons {
-            *self.reasons.entry(why.clone()).or_default() += count;
-        }
-    }
-}
-
+/// What all threads are told.
 #[derive(Clone)]
 struct Task {
     target: Target,
@@ -103,199 +72,221 @@ struct Task {
     begins: Instant,
     window: [Instant; 2],
     from: Vec<IpAddr>,
+    /// The user wants it to end.
+    interrupted: Arc<AtomicBool>,
 }
 
 /// Runs the test.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let target = args.common.begin(&args.url)?;
+    let Begun { target, from, mut conductor } = args.common.begin(&args.url, args.connections)?;
     if !target.door.is_http() {
-        return Err("requests are sent to http:// URLs".into());
+        return Err(crate::wrong("requests are sent to http:// URLs"));
     }
-    if args.connections == 0 || args.rate == Some(0) {
-        return Err("--connections and --rate are at least 1".into());
-    }
-    let from = sources(target.address, &[]);
-    room_for(args.connections, from.len(), network::raise_open_files()?)?;
-    let mut conductor = Conductor::new()?;
+    let mut files = args.common.files()?;
     let begins = Instant::now() + Duration::from_millis(300);
     let start = begins + args.settle;
     let mut request = Vec::new();
     append_request(&target.authority, &target.path_of(0), &mut request);
-    let every =
-        args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate as f64));
-    let window = [start, start + args.common.hold];
-    let task = Task { target, request, every, begins, window, from };
+    let every = args.rate.map(|rate| Duration::from_secs_f64(args.connections as f64 / rate));
+    let window = [start, start + args.common.hold(target.door)];
+    let interrupted = Arc::default();
+    let told = Arc::clone(&interrupted);
+    let task = Task { target, request, every, begins, window, from, interrupted };
     let (tell, words) = channel();
-    let threads = args.threads.clamp(1, 64).min(args.connections);
-    let mut workers = Vec::new();
-    for thread in 0..threads {
-        let (task, tell) = (task.clone(), tell.clone());
-        let numbers: Vec<usize> = (thread..args.connections).step_by(threads).collect();
-        let total = args.connections;
-        let worker = std::thread::Builder::new().name(format!("http-{thread}"));
-        workers.push(worker.spawn(move || work(&task, &numbers, total, &tell))?);
-    }
+    let threads = args.threads.min(args.connections);
+    let total = args.connections;
+    let share = |thread: usize| ((thread..total).step_by(threads), tell.clone());
+    let shares = (0..threads).map(share).collect();
     drop(tell);
+    Threads::start(shares, None, move |el, _, (numbers, tell)| {
+        work(el, task.clone(), numbers, total, tell);
+        Ok(())
+    })?;
     let usage = || [args.common.server(), kernel::usage(&[std::process::id()].into())];
     conductor.wait(start.saturating_duration_since(Instant::now()));
     let (at, before) = (Instant::now(), usage());
     conductor.wait(window[1].saturating_duration_since(Instant::now()));
     let (seconds, after) = (at.elapsed().as_secs_f64(), usage());
-    let interrupted = conductor.is_interrupted();
-    // A thread that is interrupted tells what it has at the end of its window at the latest.
-    let patience = if interrupted { Duration::ZERO } else { Duration::from_secs(5) };
-    let mut tally = Tally::default();
-    for _ in &workers {
-        if let Ok(part) = words.recv_timeout(patience) {
-            tally.add(&part);
+    let (mut tally, mut silent) = (Tally::default(), threads);
+    let until = Instant::now() + LAST_ANSWERS + PATIENCE;
+    while silent > 0 && Instant::now() < until {
+        told.store(conductor.is_interrupted(), Ordering::Relaxed);
+        match words.recv_timeout(LOOK) {
+            Ok(part) => {
+                tally.add(&part);
+                silent -= 1;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let outcome = Outcome { args, tally, seconds, before, after };
-    if !report::write_json(&outcome.json(), args.common.json.as_deref())? {
-        print!("{}", outcome.text());
-    }
-    Ok(match (interrupted, outcome.tally.answers) {
-        (true, _) => ExitCode::from(INTERRUPTED),
-        (_, 0) => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    })
+    let interrupted = conductor.is_interrupted();
+    let gone = args.common.gone();
+    let outcome = Outcome { args, tally, seconds, before, after, silent, interrupted, gone };
+    files.write(&outcome.text(), &report::of(outcome.json()), String::new)?;
+    Ok(outcome.exit_code())
 }
 
-fn work(task: &Task, numbers: &[usize], total: usize, tell: &Sender<Tally>) {
-    let tally = Rc::new(RefCell::new(Tally::default()));
-    let Ok(mut el) = EventLoop::new() else { return };
-    for number in numbers {
+/// What a connection is to do next, which lasts beyond it.
+struct Turn {
+    /// When the next request is due.
+    due: Instant,
+    asked: Option<Asked>,
+}
+
+/// A request under way.
+#[derive(Clone, Copy)]
+struct Asked {
+    due: Instant,
+    /// From when its latency counts.
+    from: Instant,
+    sent: Instant,
+}
+
+/// All connections of a thread.
+struct Crew {
+    task: Task,
+    tally: RefCell<Tally>,
+    turns: RefCell<Vec<Turn>>,
+    /// The window's end; earlier than planned where the user ends it.
+    end: Cell<Instant>,
+}
+
+fn work(
+    el: &mut EventLoop,
+    task: Task,
+    numbers: impl Iterator<Item = usize>,
+    total: usize,
+    tell: Sender<Tally>,
+) {
+    let end = Cell::new(task.window[1]);
+    let crew = Rc::new(Crew { task, tally: RefCell::default(), turns: RefCell::default(), end });
+    for (place, number) in numbers.enumerate() {
         // Their first requests are spread over one interval.
-        let offset = task
-            .every
-            .map_or(Duration::ZERO, |every| every.mul_f64(*number as f64 / total.max(1) as f64));
-        call(&mut el, &tally, task, *number, task.begins + offset);
+        let share = number as f64 / total.max(1) as f64;
+        let offset = crew.task.every.map_or(Duration::ZERO, |every| every.mul_f64(share));
+        let due = crew.task.begins + offset;
+        crew.turns.borrow_mut().push(Turn { due, asked: None });
+        call(el, &crew, place);
     }
-    el.at(task.window[1], |el| el.stop());
-    el.run();
-    let tally = std::mem::take(&mut *tally.borrow_mut());
-    let _ = tell.send(tally);
+    el.every(LOOK, move |el| {
+        let now = Instant::now();
+        if crew.task.interrupted.load(Ordering::Relaxed) {
+            crew.end.set(crew.end.get().min(now));
+        }
+        if crew.is_over(now) {
+            crew.count_unanswered(now);
+            let _ = tell.send(crew.tally.take());
+            el.stop();
+        }
+    });
 }
 
-fn call(el: &mut EventLoop, tally: &Rc<RefCell<Tally>>, task: &Task, number: usize, due: Instant) {
-    let mut connect = Connect::to(Endpoint::Ip(task.target.address));
-    if let Some(from) = task.from.get(number % task.from.len().max(1)) {
-        connect = connect.from(SocketAddr::new(*from, 0));
-    }
-    let (tally, task) = (Rc::clone(tally), task.clone());
+/// Connects, for the turn at `place`.
+fn call(el: &mut EventLoop, crew: &Rc<Crew>, place: usize) {
+    let connect = connect_from(crew.task.target.address, &crew.task.from, place);
+    let crew = Rc::clone(crew);
     el.connect(connect, move |el, outcome| match outcome {
-        Ok(_) => Some(Box::new(Client {
-            tally,
-            task,
-            number,
-            due,
-            from: due,
-            sent: None,
-            answered: false,
-            scan: HeadScan::default(),
-            body: None,
-        })),
+        Ok(_) => {
+            Some(Box::new(Client { crew, place, answered: false, answers: Answers::default() }))
+        }
         Err(error) => {
-            tally.borrow_mut().broke(error.to_string());
-            call_again(el, tally, task, number, due);
+            crew.broke(error.to_string());
+            call_again(el, crew, place);
             None
         }
     });
 }
 
 /// Calls once more after a server that refuses had a moment.
-fn call_again(
-    el: &mut EventLoop,
-    tally: Rc<RefCell<Tally>>,
-    task: Task,
-    number: usize,
-    due: Instant,
-) {
-    el.after(CALL_AGAIN, move |el| call(el, &tally, &task, number, due));
+fn call_again(el: &mut EventLoop, crew: Rc<Crew>, place: usize) {
+    el.after(CALL_AGAIN, move |el| call(el, &crew, place));
+}
+
+impl Crew {
+    /// Whether what was due then counts.
+    fn measures(&self, due: Instant) -> bool {
+        (self.task.window[0]..self.end.get()).contains(&due)
+    }
+
+    fn broke(&self, why: String) {
+        if Instant::now() < self.end.get() {
+            self.tally.borrow_mut().broke(why);
+        }
+    }
+
+    /// The window has ended, and all that was due in it is answered or has had its time.
+    fn is_over(&self, now: Instant) -> bool {
+        let end = self.end.get();
+        let is_done = |turn: &Turn| turn.asked.is_none() && turn.due >= end;
+        now >= end && (now >= end + LAST_ANSWERS || self.turns.borrow().iter().all(is_done))
+    }
+
+    /// Counts what was due in the window and has got no answer: it has waited until now at least.
+    fn count_unanswered(&self, now: Instant) {
+        let [start, _] = self.task.window;
+        let mut tally = self.tally.borrow_mut();
+        for turn in self.turns.borrow().iter() {
+            let first = turn.asked.map_or(turn.due, |asked| asked.due);
+            tally.unanswered(first, [start, self.end.get()], self.task.every, now);
+        }
+    }
 }
 
 /// One kept connection.
 struct Client {
-    tally: Rc<RefCell<Tally>>,
-    task: Task,
-    number: usize,
-    /// When the next request is due.
-    due: Instant,
-    /// From when the present one's latency counts.
-    from: Instant,
-    /// When it left, while it is under way.
-    sent: Option<Instant>,
+    crew: Rc<Crew>,
+    place: usize,
     /// The server has answered on this connection.
     answered: bool,
-    scan: HeadScan,
-    body: Option<(BodyDecoder, u16, bool)>,
+    answers: Answers,
 }
 
 impl Client {
-    fn measures(&self) -> bool {
-        let [from, to] = self.task.window;
-        (from..to).contains(&self.from)
+    /// Changes what this connection is to do next.
+    fn turn<T>(&self, change: impl FnOnce(&mut Turn) -> T) -> Option<T> {
+        self.crew.turns.borrow_mut().get_mut(self.place).map(change)
     }
 
     /// Sends the next request if it is due, else waits until then. `free` says that nothing was under
     /// way when it came due.
     fn ask(&mut self, conn: &mut Connection, el: &mut EventLoop, free: bool) {
         let now = Instant::now();
-        if now < self.due {
-            conn.start_timer(el, self.due - now, DUE);
+        let Some(due) = self.turn(|turn| turn.due) else { return };
+        if due >= self.crew.end.get() {
             return;
         }
-        self.from = if free || self.task.every.is_none() { now } else { self.due };
-        if free && self.task.every.is_some() && self.measures() {
-            self.tally.borrow_mut().late.record((now - self.due).as_micros() as u64);
-        }
-        // The next is due an interval after this one was due, however late this one is.
-        self.due = self.task.every.map_or(now, |every| self.due + every);
-        self.sent = Some(now);
-        self.scan = HeadScan::default();
-        self.body = None;
-        conn.send(&self.task.request);
-    }
-
-    /// Reads what there is of an answer; the bytes done with, and whether it is whole.
-    fn read(&mut self, input: &[u8]) -> Result<(usize, bool), HttpError> {
-        let mut done = 0;
-        if self.body.is_none() {
-            let mut space = HeaderSpace::new();
-            match ResponseHead::parse(input, Method::Get, &mut self.scan, &mut space)? {
-                Parsed::Incomplete => return Ok((0, false)),
-                Parsed::Complete { head, len } => {
-                    let body = BodyDecoder::new(head.framing, u64::MAX)?;
-                    self.body = Some((body, head.status.as_u16(), head.keep_alive));
-                    done = len;
-                }
-            }
-        }
-        let Some((body, ..)) = &mut self.body else { return Ok((done, false)) };
-        loop {
-            let step = body.decode(input.get(done..).unwrap_or_default())?;
-            done += step.consumed;
-            match step.event {
-                BodyEvent::Data(_) => {}
-                BodyEvent::NeedMore => return Ok((done, false)),
-                BodyEvent::End => return Ok((done, true)),
-            }
-        }
-    }
-
-    fn answer(&mut self) {
-        let Some(sent) = self.sent.take() else { return };
-        self.answered = true;
-        if !self.measures() {
+        if now < due {
+            conn.start_timer(el, due - now, DUE);
             return;
         }
+        let from = if free { now } else { due };
+        let every = self.crew.task.every;
+        if free && every.is_some() && self.crew.measures(due) {
+            self.crew.tally.borrow_mut().late.record((now - due).as_micros() as u64);
+        }
+        self.turn(|turn| {
+            turn.asked = Some(Asked { due, from, sent: now });
+            // The next is due an interval after this one was due, however late this one is.
+            turn.due = every.map_or(now, |every| due + every);
+        });
+        conn.send(&self.crew.task.request);
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let Some(asked) = self.turn(|turn| turn.asked.take()).flatten() else { return };
         let now = Instant::now();
-        let mut tally = self.tally.borrow_mut();
-        tally.answers += 1;
-        tally.latency.record((now - self.from).as_micros() as u64);
-        tally.service.record((now - sent).as_micros() as u64);
-        let status = self.body.as_ref().map_or(0, |(_, status, _)| *status);
-        tally.other_status += u64::from(!(200..300).contains(&status));
+        if self.crew.task.every.is_none() {
+            self.turn(|turn| turn.due = now);
+        }
+        self.answered = true;
+        if self.crew.measures(asked.due) {
+            let mut tally = self.crew.tally.borrow_mut();
+            tally.answers += 1;
+            tally.latency.record((now - asked.from).as_micros() as u64);
+            tally.service.record((now - asked.sent).as_micros() as u64);
+            tally.other_status += u64::from(!(200..300).contains(&answer.status));
+        }
     }
 }
 
@@ -306,14 +297,15 @@ impl Handler for Client {
     }
 
     fn received(&mut self, conn: &mut Connection, el: &mut EventLoop, input: &[u8]) -> usize {
-        if self.measures() {
-            self.tally.borrow_mut().bytes += input.len() as u64;
+        let asked = self.turn(|turn| turn.asked).flatten();
+        if asked.is_some_and(|asked| self.crew.measures(asked.due)) {
+            self.crew.tally.borrow_mut().bytes += input.len() as u64;
         }
-        match self.read(input) {
-            Ok((done, false)) => done,
-            Ok((done, true)) => {
-                self.answer();
-                if self.body.as_ref().is_some_and(|(.., keep_alive)| *keep_alive) {
+        match self.answers.read(input) {
+            Ok((done, None)) => done,
+            Ok((done, Some(answer))) => {
+                self.answered(answer);
+                if answer.keep_alive {
                     self.ask(conn, el, false);
                 } else {
                     conn.close_now();
@@ -321,8 +313,8 @@ impl Handler for Client {
                 done
             }
             Err(error) => {
-                self.tally.borrow_mut().broke(format!("the server's HTTP: {error}"));
-                self.sent = None;
+                self.crew.broke(format!("the server's HTTP: {error}"));
+                self.give_back();
                 self.answered = false;
                 conn.close_now();
                 input.len()
@@ -331,147 +323,34 @@ impl Handler for Client {
     }
 
     fn timer(&mut self, conn: &mut Connection, el: &mut EventLoop, _: u32) {
-        if self.sent.is_none() {
+        if self.turn(|turn| turn.asked.is_none()).unwrap_or(false) {
             self.ask(conn, el, true);
         }
     }
 
     fn closed(&mut self, _: &mut Connection, el: &mut EventLoop, reason: &CloseReason) {
-        let now = Instant::now();
         if let CloseReason::LoopEnded = reason {
-            // What has waited until the end has waited so long at least.
-            let mut tally = self.tally.borrow_mut();
-            if self.sent.is_some() && self.measures() {
-                tally.latency.record((now - self.from).as_micros() as u64);
-                tally.unanswered += 1;
-            }
-            let Some(every) = self.task.every.filter(|_| self.sent.is_some()) else { return };
-            while self.due < now.min(self.task.window[1]) {
-                tally.latency.record((now - self.due).as_micros() as u64);
-                tally.unanswered += 1;
-                self.due += every;
-            }
             return;
         }
-        if self.sent.is_some() {
-            self.tally.borrow_mut().broke(reason.to_string());
+        if self.give_back() {
+            self.crew.broke(reason.to_string());
         }
-        let (tally, task) = (Rc::clone(&self.tally), self.task.clone());
         if self.answered {
-            call(el, &tally, &task, self.number, self.due);
+            call(el, &self.crew, self.place);
         } else {
-            call_again(el, tally, task, self.number, self.due);
+            call_again(el, Rc::clone(&self.crew), self.place);
         }
     }
 }
 
-struct Outcome<'a> {
-    args: &'a Args,
-    tally: Tally,
-    seconds: f64,
-    before: [Usage; 2],
-    after: [Usage; 2],
-}
-
-impl Outcome<'_> {
-    fn cpu(&self, which: usize) -> Option<f64> {
-        Some(self.after.get(which)?.cpu - self.before.get(which)?.cpu)
-    }
-
-    fn rate(&self) -> f64 {
-        self.tally.answers as f64 / self.seconds.max(1e-3)
-    }
-
-    /// Microseconds of the server's CPU for one answer.
-    fn cost(&self) -> Option<f64> {
-        let cpu = self.cpu(0).filter(|_| !self.args.common.pid.is_empty())?;
-        (self.tally.answers > 0).then(|| cpu * 1e6 / self.tally.answers as f64)
-    }
-
-    fn warning(&self) -> Option<String> {
-        let [_, before] = &self.before;
-        let [_, after] = &self.after;
-        let (name, share) = kernel::busiest(before, after, self.seconds)?;
-        (share > 0.9).then(|| {
-            format!(
-                "the generator is the limit: its thread {name} used {:.0} % of a core; --threads",
-                share * 100.0
-            )
-        })
-    }
-
-    fn json(&self) -> Value {
-        let tally = &self.tally;
-        let mut report = report::header();
-        if let Value::Object(report) = &mut report {
-            report.insert(
-                "result".into(),
-                json!({
-                    "url": self.args.url, "connections": self.args.connections,
-                    "asked_per_s": self.args.rate, "window_s": round3(self.seconds),
-                    "answers": tally.answers, "answers_per_s": round3(self.rate()),
-                    "bytes": tally.bytes, "not_2xx": tally.other_status,
-                    "broken": tally.broken, "reasons": tally.reasons,
-                    "unanswered": tally.unanswered,
-                    "latency_ms": tally.latency.millis(),
-                    "service_ms": tally.service.millis(),
-                    "generator_late_ms": tally.late.millis(),
-                    "server_cpu_us_per_answer": self.cost().map(round3),
-                    "server_cores": self.cost().and_then(|_| self.cpu(0)).map(|cpu| round3(cpu / self.seconds)),
-                    "generator_cores": self.cpu(1).map(|cpu| round3(cpu / self.seconds)),
-                    "warnings": self.warning().into_iter().collect::<Vec<_>>(),
-                }),
-            );
-        }
-        report
-    }
-
-    fn text(&self) -> String {
-        let tally = &self.tally;
-        let at = |of: &Distribution, percent| {
-            of.percentile(percent).map_or("-".into(), |micros| shown(micros as f64 / 1e3))
-        };
-        let times = |of| {
-            let [p50, p90, p99, p999, most] = [50.0, 90.0, 99.0, 99.9, 100.0].map(|p| at(of, p));
-            format!("p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, most {most} ms")
-        };
-        let mut lines = vec![
-            format!(
-                "answers     {}, {} a second over {} connections{}",
-                grouped(tally.answers as usize),
-                grouped(self.rate() as usize),
-                grouped(self.args.connections),
-                self.args
-                    .rate
-                    .map_or(String::new(), |rate| format!(", {} asked for", grouped(rate)))
-            ),
-            format!("latency     {} from when a request was due", times(&tally.latency)),
-            format!("service     {} from when it left", times(&tally.service)),
-        ];
-        if tally.other_status + tally.broken + tally.unanswered > 0 {
-            lines.push(format!(
-                "trouble     {} answers other than 2xx, {} connections broken, {} unanswered",
-                tally.other_status, tally.broken, tally.unanswered
-            ));
-        }
-        let reasons = tally.reasons.iter().take(8);
-        lines.extend(reasons.map(|(why, count)| format!("            {count} x {why}")));
-        if let (Some(cost), Some(cpu)) = (self.cost(), self.cpu(0)) {
-            lines.push(format!(
-                "server      {} CPU us per answer, {} cores",
-                shown(cost),
-                shown(cpu / self.seconds)
-            ));
-        }
-        if let Some(cpu) = self.cpu(1) {
-            lines.push(format!(
-                "generator   {} cores, late by {}",
-                shown(cpu / self.seconds),
-                times(&tally.late)
-            ));
-        }
-        lines.extend(self.warning().map(|warning| format!("warning     {warning}")));
-        lines.push(String::new());
-        lines.join("\n")
+impl Client {
+    /// What was under way stays due, and waits for the next connection. False where nothing was.
+    fn give_back(&self) -> bool {
+        let asked = self.turn(|turn| {
+            let asked = turn.asked.take();
+            turn.due = asked.map_or(turn.due, |asked| asked.due);
+            asked
+        });
+        asked.flatten().is_some()
     }
 }

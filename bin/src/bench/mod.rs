@@ -16,10 +16,12 @@
 //! | `run`, `figures`, `goal` | one run, what it comes to, whether that is enough |
 //! | `find`, `own` | run after run to the most players; this very program as the server |
 //! | `summary`, `report`, `html`, `svg` | what people and programs read |
-//! | `options` | what the tests of something else than streams are told alike |
+//! | `files` | where they read it |
+//! | `options`, `answer` | what the tests of something else than streams are told, and read, alike |
 //! | `http`, `idle`, `held` | tests of an API, of connections that say nothing, of reloads that are held |
 //! | `streams` | the test of streams as the command line asks for it |
 
+mod answer;
 mod check;
 mod clock;
 mod crowd;
@@ -28,6 +30,7 @@ mod dialogue;
 mod distribution;
 mod edge;
 mod figures;
+mod files;
 mod find;
 mod goal;
 mod held;
@@ -53,6 +56,8 @@ pub use distribution::round3;
 
 use std::error::Error;
 use std::process::ExitCode;
+
+use target::TargetError;
 
 /// The goal was missed; 1 is for tests that could not be made, 2 for wrong options.
 pub const GOAL_MISSED: u8 = 3;
@@ -92,14 +97,19 @@ Examples:
   weir bench held http://127.0.0.1:8080/live/s.m3u8 --held 2000 --publish --pid PID
 
 Exit status: 0 the goal is met (or there was none and it ran), 1 it could not be tested, 2 wrong
-options, 3 the goal is missed, 130 interrupted.";
+options, 3 the goal is missed (of http: requests had no answer), 130 interrupted.";
 
 /// Runs the test that was asked for.
 pub fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    match &args.other {
+    let outcome = match &args.other {
         Some(Other::Http(args)) => http::run(args),
         Some(Other::Idle(args)) => idle::run(args),
         Some(Other::Held(args)) => held::run(args),
         None => streams::run(&args.streams),
-    }
+    };
+    outcome.map_err(|error| match error.downcast_ref::<TargetError>() {
+        // Whether a name has an address is not in the options.
+        None | Some(TargetError::Unknown(..)) => error,
+        Some(wrong) => crate::wrong(wrong),
+    })
 }

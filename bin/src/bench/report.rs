@@ -1,12 +1,11 @@
 //! Where a test's outcome is written: people's terminal, JSON, HTML.
 
 use std::error::Error;
-use std::io::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::figures::Figures;
+use super::files::Files;
 use super::find::Found;
 use super::goal::Goal;
 use super::{html, publisher, summary};
@@ -26,8 +25,17 @@ pub struct Outcome<'a> {
     pub own: bool,
 }
 
+/// A report of a test that has nothing but a result.
+pub fn of(result: Value) -> Value {
+    let mut report = header();
+    if let Value::Object(report) = &mut report {
+        report.insert("result".into(), result);
+    }
+    report
+}
+
 /// What every report begins with: the machine, the version, the command.
-pub fn header() -> Value {
+fn header() -> Value {
     json!({
         "tool": "weir bench",
         "version": env!("CARGO_PKG_VERSION"),
@@ -36,45 +44,21 @@ pub fn header() -> Value {
     })
 }
 
-/// Writes JSON to a file, or to stdout for `-`. True where it was stdout: then nothing else is.
-pub fn write_json(report: &Value, path: Option<&Path>) -> Result<bool, Box<dyn Error>> {
-    let Some(path) = path else { return Ok(false) };
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    if path.as_os_str() == "-" {
-        std::io::stdout().write_all(text.as_bytes())?;
-        return Ok(true);
-    }
-    write_file(path, &text)?;
-    Ok(false)
-}
-
-fn write_file(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
-    std::fs::write(path, text)
-        .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
-}
-
 impl Outcome<'_> {
     /// Writes all that was asked for.
-    pub fn write(&self, json: Option<&Path>, html: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    pub fn write(&self, files: &mut Files) -> Result<(), Box<dyn Error>> {
         let verdict = summary::verdict(self.figures, self.found, self.goal, self.own);
         let report = self.json(&verdict);
-        if let Some(path) = html {
-            let page = html::page(&verdict, self.figures, self.found, self.goal, &report);
-            write_file(path, &page)?;
-        }
-        if !write_json(&report, json)? {
-            print!("{}", summary::text(self.figures, self.goal, self.published));
-            println!("{verdict}");
-        }
-        Ok(())
+        let text = summary::text(self.figures, self.goal, self.published);
+        files.write(&format!("{text}{verdict}\n"), &report, || {
+            html::page(&verdict, self.figures, self.found, self.goal, &report)
+        })
     }
 
     fn json(&self, verdict: &str) -> Value {
-        let mut report = header();
+        let mut report = of(self.figures.json());
         if let Value::Object(report) = &mut report {
             report.insert("verdict".into(), verdict.into());
-            report.insert("result".into(), self.figures.json());
             if let Some(published) = self.published {
                 report.insert("publishers".into(), published.json());
             }

@@ -66,6 +66,7 @@ impl Setup {
 
     /// Says what this machine lacks for the run, before it begins.
     pub fn check(&self, descriptors: u64) -> Result<(), String> {
+        within_a_day(self.players, self.ramp)?;
         // Probes come and go; no more than those of ten seconds are there at a time.
         let probes = (self.probes * 10.0) as usize;
         // A viewer of HLS has a connection for pictures and one for sound.
@@ -115,6 +116,18 @@ impl Setup {
             "join_within_s": self.join_within.as_secs_f64(),
         })
     }
+}
+
+/// A day is the bound of every time here.
+pub fn within_a_day(connections: usize, ramp: f64) -> Result<(), String> {
+    let takes = connections as f64 / ramp;
+    if takes > 86_400.0 {
+        return Err(format!(
+            "--ramp {ramp}: {connections} take {:.1} days to begin",
+            takes / 86_400.0
+        ));
+    }
+    Ok(())
 }
 
 /// Says what is missing for so many connections from so many source addresses.
@@ -180,10 +193,12 @@ pub mod tests {
         assert_eq!(setup.check(100_000), Ok(()));
         let error = setup.check(1024).unwrap_err();
         assert!(error.contains("ulimit -n 3349"), "{error}");
+        let slow = Setup { ramp: 0.01, ..setup.clone() };
+        assert!(slow.check(100_000).unwrap_err().contains("3.7 days"));
         let many = Setup { players: 200_000, ..setup.clone() };
         let error = many.check(1 << 30).unwrap_err();
         assert!(error.contains("source addresses") && error.contains("--from"), "{error}");
-        let from = super::super::target::sources("127.0.0.1:1".parse().unwrap(), &[]);
+        let from = super::super::target::sources(&["127.0.0.1:1".parse().unwrap()], &[]).unwrap();
         assert_eq!(Setup { from, ..many }.check(1 << 30), Ok(()));
     }
 

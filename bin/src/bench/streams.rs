@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::{Figures, Row};
+use super::files::Files;
 use super::goal::Goal;
 use super::ledger::Ledger;
 use super::publisher::{Publishers, Streams};
@@ -52,19 +53,19 @@ pub struct Args {
     #[arg(long, value_name = "RATE", value_parser = units::bit_rate)]
     pub bitrate: Option<f64>,
     /// Pictures per second of published streams
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub fps: u32,
     /// Time from one published keyframe to the next
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::some_time)]
     pub gop: Duration,
     /// Players; with --find those it begins with [default: 100, with --find 800]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::some)]
     pub players: Option<usize>,
     /// Look for the most players that still meet the goal
     #[arg(long)]
     pub find: bool,
     /// The most players --find tries [default: as many as this process may have descriptors]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::some)]
     pub most: Option<usize>,
     /// Test this very program: start its server on a core of its own, find what it carries, end it
     #[arg(long = "self", conflicts_with_all = ["urls", "pid", "publish_to"])]
@@ -76,26 +77,26 @@ pub struct Args {
     #[arg(long)]
     pub low_latency: bool,
     /// Streams that players are spread over [default: as many as are published]
-    #[arg(long, value_name = "N", value_parser = units::count)]
+    #[arg(long, value_name = "N", value_parser = units::some)]
     pub streams: Option<usize>,
     /// Players that begin in a second [default: 400, with --find 1000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = units::per_second)]
     pub ramp: Option<f64>,
     /// Time from the last beginning to the measured window
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = units::duration)]
     pub settle: Duration,
     /// The measured window; a multiple of the time between keyframes avoids effects of its edges
     /// [default: 16s, with --find 10s]
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", value_parser = units::some_time)]
     pub hold: Option<Duration>,
     /// Players of all that check every byte
     #[arg(long, value_name = "N", default_value = "8", value_parser = units::count)]
     pub sample: usize,
     /// Further players that join in a second of the window, to see a keyframe and leave
-    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = units::per_second_or_none)]
     pub probes: f64,
     /// How long a player may take to get media, and a publisher to be let begin
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::some_time)]
     pub join_within: Duration,
     /// A viewer's buffer, for counting stalls
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::duration)]
@@ -112,7 +113,7 @@ pub struct Args {
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub pid: Vec<u32>,
     /// Threads for the players
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = units::threads)]
     pub threads: usize,
     /// Bind this process to a core
     #[arg(long, value_name = "CORE")]
@@ -121,7 +122,7 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 32_768)]
     pub low_water: u32,
     /// How often bulk players are looked at
-    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = units::duration)]
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = units::some_time)]
     pub visit_every: Duration,
     /// Addresses of this machine to call from
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
@@ -129,7 +130,7 @@ pub struct Args {
     /// Write every figure as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write a report one can show: one file of HTML
+    /// Write a report one can show, one file of HTML; - is stdout
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// The tested server is mine, though it is not on this machine
@@ -145,6 +146,7 @@ pub struct Test {
     pub setup: Setup,
     /// What to reach.
     pub goal: Goal,
+    files: Files,
     ledger: Option<Arc<Ledger>>,
     publishers: Option<Publishers>,
 }
@@ -157,23 +159,24 @@ impl Test {
             .iter()
             .map(|url| Target::parse(url, args.i_own_this_host))
             .collect::<Result<_, _>>()?;
-        let Some(first) = targets.first() else {
-            return Err("nothing to test: give a URL, or --self".into());
-        };
+        if targets.is_empty() {
+            return Err(crate::wrong("nothing to test: give a URL, or --self"));
+        }
         let streams = args.streams.unwrap_or(args.publish.max(1)).max(1);
         if streams > 1 && !targets.iter().all(Target::names_streams) {
-            return Err(format!("{streams} streams need {{i}} in each URL").into());
+            return Err(crate::wrong(format!("{streams} streams need {{i}} in each URL")));
+        }
+        if args.slo.as_ref().is_some_and(Goal::is_empty) {
+            return Err(crate::wrong("--slo names nothing that has to be reached"));
         }
         let searches = args.find || args.own;
         let ramp = args.ramp.unwrap_or(if searches { 1000.0 } else { 400.0 });
-        if ramp <= 0.0 || !ramp.is_finite() || args.probes < 0.0 {
-            return Err("--ramp has to be above 0, --probes not below".into());
-        }
         if let Some(missing) = pids.iter().find(|pid| !kernel::exists(**pid)) {
             return Err(format!("there is no process {missing} (--pid)").into());
         }
         let rate = args.bitrate.or((args.publish > 0).then_some(2.5e6));
-        let from = sources(first.address, &args.from);
+        let addresses: Vec<_> = targets.iter().map(|target| target.address).collect();
+        let from = sources(&addresses, &args.from).map_err(crate::wrong)?;
         let setup = Setup {
             players: args.players.unwrap_or(if searches { 800 } else { 100 }),
             streams,
@@ -184,14 +187,14 @@ impl Test {
             sample: args.sample,
             low_latency: args.low_latency,
             probes: args.probes,
-            threads: args.threads.clamp(1, 64),
+            threads: args.threads,
             join_within: args.join_within,
             low_water: args.low_water,
             visit_every: args.visit_every,
             buffer: args.buffer,
             rate,
             slack: args.slack,
-            from: from.clone(),
+            from,
             memory_before: kernel::usage(&kernel::family(&pids)).resident,
             pids,
             targets,
@@ -200,11 +203,12 @@ impl Test {
         if let Some(core) = args.core {
             network::pin_to_core(core).map_err(|error| format!("--core {core}: {error}"))?;
         }
+        let files = Files::open(args.json.as_deref(), args.html.as_deref())?;
         let mut conductor = Conductor::new()?;
         let (mut ledger, mut publishers) = (None, None);
         if args.publish > 0 {
             let known = Arc::new(Ledger::new(args.publish));
-            let streams = publishing(args, &setup, from)?;
+            let streams = publishing(args, &setup)?;
             let started =
                 Publishers::start(&streams, conductor.clock, Arc::clone(&known), &mut || {
                     conductor.is_interrupted()
@@ -218,7 +222,7 @@ impl Test {
             None if searches => Goal::parse(GOAL)?,
             None => Goal::default(),
         };
-        Ok(Self { conductor, setup, goal, ledger, publishers })
+        Ok(Self { conductor, setup, goal, files, ledger, publishers })
     }
 
     /// Runs with so many players.
@@ -239,7 +243,7 @@ impl Test {
     }
 }
 
-fn publishing(args: &Args, setup: &Setup, from: Vec<IpAddr>) -> Result<Streams, Box<dyn Error>> {
+fn publishing(args: &Args, setup: &Setup) -> Result<Streams, Box<dyn Error>> {
     let rtmp = setup.targets.iter().find(|target| target.door == Door::Rtmp);
     let url = match (&args.publish_to, rtmp.or(setup.targets.first())) {
         (Some(url), _) => url.clone(),
@@ -247,11 +251,12 @@ fn publishing(args: &Args, setup: &Setup, from: Vec<IpAddr>) -> Result<Streams, 
         (None, None) => return Err("nowhere to publish".into()),
     };
     let target = Target::parse(&url, args.i_own_this_host)?;
+    let from = sources(&[target.address], &args.from).map_err(crate::wrong)?;
     if target.door != Door::Rtmp {
-        return Err(format!("{url}: streams are published over RTMP").into());
+        return Err(crate::wrong(format!("{url}: streams are published over RTMP")));
     }
     if args.publish > 1 && !target.names_streams() {
-        return Err(format!("{} publishers need {{i}} in {url}", args.publish).into());
+        return Err(crate::wrong(format!("{} publishers need {{i}} in {url}", args.publish)));
     }
     Ok(Streams {
         target,
@@ -326,7 +331,7 @@ fn test(args: &Args, pids: Vec<u32>) -> Result<ExitCode, Box<dyn Error>> {
         published: published.as_ref(),
         own: args.own,
     };
-    outcome.write(args.json.as_deref(), args.html.as_deref())?;
+    outcome.write(&mut test.files)?;
     Ok(match &found {
         _ if interrupted => ExitCode::from(INTERRUPTED),
         // What it came to is told, and is not an answer.

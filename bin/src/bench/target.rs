@@ -1,6 +1,8 @@
 //! Where the load goes: the URLs of the command line.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+
+use network::{Connect, Endpoint};
 
 /// What a stream is packed in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +77,7 @@ pub enum TargetError {
     Unknown(String, std::io::Error),
     /// Somebody else's machine, perhaps.
     #[error(
-        "{0} is not this machine. A load test of somebody else's server is an attack; \
+        "{0} is not this machine's loopback. A load test of somebody else's server is an attack; \
          if it is yours, say --i-own-this-host"
     )]
     NotOwned(SocketAddr),
@@ -164,18 +166,30 @@ fn resolve(authority: &str, port: u16) -> std::io::Result<SocketAddr> {
     whole.to_socket_addrs()?.next().ok_or_else(|| std::io::ErrorKind::NotFound.into())
 }
 
-/// Source addresses of this machine for connections to `target`. One address has some 28,000 ports
-/// for each server; loopback has addresses without end, so that thousands of connections, run after
-/// run, do not use them up.
-pub fn sources(target: SocketAddr, given: &[IpAddr]) -> Vec<IpAddr> {
-    if !given.is_empty() {
-        return given.iter().copied().filter(|ip| ip.is_ipv4() == target.is_ipv4()).collect();
-    }
-    match target.ip() {
-        IpAddr::V4(ip) if ip.is_loopback() => {
-            (10..210).map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect()
+/// Source addresses of this machine for connections to all of `targets`. One address has some 28,000
+/// ports for each server; loopback has addresses without end, so that thousands of connections, run
+/// after run, do not use them up. Those that are given are tried: a run would fail half-way.
+pub fn sources(targets: &[SocketAddr], given: &[IpAddr]) -> Result<Vec<IpAddr>, String> {
+    for ip in given {
+        if let Some(other) = targets.iter().find(|target| target.is_ipv4() != ip.is_ipv4()) {
+            return Err(format!("--from {ip} cannot call {other}: one is IPv4, the other IPv6"));
         }
-        _ => Vec::new(),
+        TcpListener::bind((*ip, 0))
+            .map_err(|error| format!("--from {ip} is no address of this machine: {error}"))?;
+    }
+    let is_loopback = |target: &SocketAddr| target.is_ipv4() && target.ip().is_loopback();
+    if given.is_empty() && targets.iter().all(is_loopback) {
+        return Ok((10..210).map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect());
+    }
+    Ok(given.to_vec())
+}
+
+/// How the connection of some number is made, with source addresses in turn.
+pub fn connect_from(address: SocketAddr, from: &[IpAddr], number: usize) -> Connect {
+    let connect = Connect::to(Endpoint::Ip(address));
+    match from.get(number % from.len().max(1)) {
+        Some(from) => connect.from(SocketAddr::new(*from, 0)),
+        None => connect,
     }
 }
 
@@ -228,10 +242,15 @@ mod tests {
 
     #[test]
     fn loopback_calls_from_many_addresses() {
-        let v4 = "127.0.0.1:80".parse().unwrap();
-        assert_eq!(sources(v4, &[]).len(), 200);
-        assert_eq!(sources("192.0.2.1:80".parse().unwrap(), &[]), [] as [IpAddr; 0]);
-        let given = ["192.0.2.7".parse().unwrap(), "::7".parse().unwrap()];
-        assert_eq!(sources(v4, &given), given[..1]);
+        let [v4, v6, far] =
+            ["127.0.0.1:80", "[::1]:80", "192.0.2.1:80"].map(|a| a.parse().unwrap());
+        assert_eq!(sources(&[v4, v4], &[]).unwrap().len(), 200);
+        for others in [&[far][..], &[v4, far], &[v6, v4], &[v6]] {
+            assert_eq!(sources(others, &[]), Ok(Vec::new()));
+        }
+        let [mine, foreign, six] = ["127.0.0.2", "192.0.2.7", "::1"].map(|a| a.parse().unwrap());
+        assert_eq!(sources(&[v4], &[mine]), Ok(vec![mine]));
+        assert!(sources(&[v4], &[mine, foreign]).unwrap_err().contains("192.0.2.7 is no address"));
+        assert!(sources(&[v4], &[six]).unwrap_err().contains("IPv6"));
     }
 }

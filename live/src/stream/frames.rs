@@ -42,7 +42,6 @@ impl Stream {
         body: Bytes,
         now: Instant,
     ) -> Result<(), BadMedia> {
-        self.counters.bytes_in.add(body.len() as u64);
         let parsed = flv::parse(body, track, time_ms)?;
         self.drop_frames(Dropped::OtherTrack, parsed.other_tracks.into());
         match parsed.frame {
@@ -56,6 +55,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::tag`].
     pub fn frame(&mut self, frame: Frame, now: Instant) -> Result<(), BadMedia> {
+        self.counters.bytes_in.add(frame.payload.len() as u64);
         if let Some(publisher) = &mut self.publisher {
             publisher.heard = now;
         }
