@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
+use live::counters::{self, Count};
+use live::left_out::Dropped;
 use live::{Counters, Reason};
 use network::Handle;
 
@@ -57,20 +59,21 @@ impl Status {
         for (name, here, came) in visitors {
             line(name, format!("{here} now, {came} in all"));
         }
-        let counts: [(&str, Figure); 10] = [
+        let counts: [(&str, Figure); 7] = [
             ("bytes_in", |c| c.bytes_in.get()),
             ("frames_in", |c| c.frames_in.get()),
-            ("frames_before_key", |c| c.frames_before_key.get()),
-            ("frames_too_long", |c| c.frames_too_long.get()),
-            ("frames_of_other_tracks", |c| c.frames_of_other_tracks.get()),
             ("clock_jumps", |c| c.clock_jumps.get()),
-            ("skips", |c| c.skips.get()),
-            ("skipped_bytes", |c| c.skipped_bytes.get()),
+            ("skips", |c| counters::sum(&c.skips)),
+            ("skipped_bytes", |c| counters::sum(&c.skipped_bytes)),
             ("flushes", |c| c.flushes.get()),
             ("slices", |c| c.slices.get()),
         ];
         for (name, of) in counts {
             line(name, self.sum(of).to_string());
+        }
+        for why in Dropped::ALL {
+            let count = self.sum(|c| c.dropped.get(why as usize).map_or(0, Count::get));
+            line(&format!("dropped_{}", why.label()), count.to_string());
         }
         for reason in Reason::ALL {
             let count = self.sum(|counters| counters.ended_by(reason));

@@ -59,11 +59,13 @@ impl Audience {
 mod tests {
     use super::*;
     use crate::counters::Reason;
+    use crate::left_out::{Skip, Skips};
 
     #[test]
     fn the_newest_report_of_each_loop_counts() {
         let mut audience = Audience::default();
-        let toll = Toll { sent: 5, skips: 1, skipped_bytes: 2, ended: vec![(Reason::Lost, 1)] };
+        let skips = Skips::default().with(Skip::Bytes, 2);
+        let toll = Toll { sent: 5, skips, ended: vec![(Reason::Lost, 1)] };
         for (place, viewers) in [
             (0, vec![("rtmp", 2)]),
             (1, vec![("rtmp", 1), ("http-flv", 4)]),
@@ -73,7 +75,7 @@ mod tests {
         }
         assert_eq!(audience.viewers(), [("http-flv", 4), ("rtmp", 4)]);
         assert_eq!(audience.count(), 8);
-        assert_eq!((audience.toll.sent, audience.toll.skips), (15, 3));
+        assert_eq!((audience.toll.sent, audience.toll.skips.times()), (15, 3));
         assert_eq!(audience.toll.ended, [(Reason::Lost, 3)]);
         audience.hear(1, Report { viewers: Vec::new(), toll: Toll::default() });
         assert_eq!(audience.count(), 3);

@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use network::SourceId;
 
 use crate::counters::Reason;
+use crate::left_out::Skips;
 use crate::log::view::{Cursor, View};
 use crate::name::StreamName;
 use crate::seat::Seat;
@@ -113,10 +114,8 @@ pub type Viewers = Vec<(&'static str, u32)>;
 pub struct Toll {
     /// Bytes they were sent.
     pub sent: u64,
-    /// How often they skipped.
-    pub skips: u64,
-    /// What they did not get.
-    pub skipped_bytes: u64,
+    /// What they skipped.
+    pub skips: Skips,
     /// Why they ended.
     pub ended: Vec<(Reason, u64)>,
 }
@@ -125,8 +124,7 @@ impl Toll {
     /// Adds another one.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
-        self.skips += other.skips;
-        self.skipped_bytes += other.skipped_bytes;
+        self.skips.add(&other.skips);
         other.ended.iter().for_each(|(reason, count)| self.end(*reason, *count));
     }
 
@@ -138,7 +136,7 @@ impl Toll {
     }
 
     fn is_empty(&self) -> bool {
-        self.sent == 0 && self.skips == 0 && self.ended.is_empty()
+        self.sent == 0 && self.skips.times() == 0 && self.ended.is_empty()
     }
 }
 
@@ -223,12 +221,11 @@ impl Clients {
     }
 
     /// A log of this stream was sent from, or skipped in.
-    pub fn charge(&self, stream: &StreamName, sent: u64, skips: u64, skipped_bytes: u64) {
+    pub fn charge(&self, stream: &StreamName, sent: u64, skips: &Skips) {
         let mut inner = self.inner.borrow_mut();
         let house = inner.house(stream);
         house.toll.sent += sent;
-        house.toll.skips += skips;
-        house.toll.skipped_bytes += skipped_bytes;
+        house.toll.skips.add(skips);
     }
 
     /// What changed since the last time, stream by stream. Streams that nobody plays any more are

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::histogram::Histogram;
+use crate::left_out::{Dropped, Skip};
 
 /// A number that one loop writes.
 #[derive(Debug, Default)]
@@ -220,18 +221,14 @@ pub struct Counters {
     pub bytes_in: Count,
     /// Frames that publishers sent.
     pub frames_in: Count,
-    /// Frames left out since no keyframe had come.
-    pub frames_before_key: Count,
-    /// Frames that no format had room for.
-    pub frames_too_long: Count,
-    /// Frames of further tracks, which are left out.
-    pub frames_of_other_tracks: Count,
+    /// Frames that are left out of the logs, by reason.
+    pub dropped: [Count; Dropped::ALL.len()],
     /// Steps of publishers' clocks that were not believed.
     pub clock_jumps: Count,
-    /// How often slow players skipped to a newer keyframe.
-    pub skips: Count,
+    /// How often players skipped to a newer keyframe, by reason.
+    pub skips: [Count; Skip::ALL.len()],
     /// The bytes they did not get.
-    pub skipped_bytes: Count,
+    pub skipped_bytes: [Count; Skip::ALL.len()],
     /// Bytes that players were sent, as of about a second ago.
     pub bytes_out: Count,
     /// Microseconds from a player's request to its first frame.
@@ -261,19 +258,38 @@ pub struct Counters {
     by_reason: [Count; Reason::ALL.len()],
 }
 
+/// Adds to one of a table.
+fn count(table: &[Count], place: usize, by: u64) {
+    if let Some(count) = table.get(place) {
+        count.add(by);
+    }
+}
+
+/// All of a table together.
+#[must_use]
+pub fn sum(table: &[Count]) -> u64 {
+    table.iter().map(Count::get).sum()
+}
+
 impl Counters {
     /// A player skipped.
-    pub fn skipped(&self, bytes: u64, lag: i64) {
-        self.skips.add(1);
-        self.skipped_bytes.add(bytes);
-        self.skip_lag.observe(u64::try_from(lag).unwrap_or(0));
+    pub fn skipped(&self, why: Skip, bytes: u64, lag: i64) {
+        count(&self.skips, why as usize, 1);
+        count(&self.skipped_bytes, why as usize, bytes);
+        // Who paused was not slow.
+        if why != Skip::Pause {
+            self.skip_lag.observe(u64::try_from(lag).unwrap_or(0));
+        }
+    }
+
+    /// Frames were left out of the logs.
+    pub fn dropped(&self, why: Dropped, frames: u64) {
+        count(&self.dropped, why as usize, frames);
     }
 
     /// The API turned a request away.
     pub fn refused(&self, why: ApiRefusal) {
-        if let Some(count) = self.api_refused.get(why as usize) {
-            count.add(1);
-        }
+        count(&self.api_refused, why as usize, 1);
     }
 
     /// An HTTP request failed before anybody could answer it.
@@ -284,9 +300,7 @@ impl Counters {
 
     /// Something ended, or was refused.
     pub fn ended(&self, reason: Reason) {
-        if let Some(count) = self.by_reason.get(reason as usize) {
-            count.add(1);
-        }
+        count(&self.by_reason, reason as usize, 1);
     }
 
     /// How often something ended or was refused for this reason.

@@ -72,7 +72,8 @@ impl Hub {
 
     /// And does so no more.
     pub(crate) fn stopped_watching(&self, id: &str) {
-        self.left("stop", id, Reason::PeerLeft, 0, &[]);
+        self.counters.ended(Reason::PeerLeft);
+        self.left("stop", id, Reason::PeerLeft, None, &[]);
     }
 
     fn enter(
@@ -130,31 +131,30 @@ impl Hub {
             "stop",
             id,
             reason,
-            conn.sent(),
+            Some(conn.sent()),
             &[("skips", skips), ("skipped_bytes", skipped_bytes)],
         );
     }
 
     /// A publisher has ended.
     pub(crate) fn unpublished(&self, id: &str, reason: Reason, conn: Option<&Connection>) {
-        self.left("unpublish", id, reason, conn.map_or(0, Connection::received), &[]);
+        self.left("unpublish", id, reason, Some(conn.map_or(0, Connection::received)), &[]);
     }
 
+    /// `moved` are the bytes of its connection, where it has one.
     fn left(
         &self,
         kind: &'static str,
         id: &str,
         reason: Reason,
-        moved: u64,
+        moved: Option<u64>,
         more: &[(&'static str, u64)],
     ) {
         let Some(client) = id.parse().ok().and_then(|id| self.clients.leave(id, reason)) else {
             return;
         };
-        let mut figures = vec![
-            ("seconds", client.since.elapsed().as_secs()),
-            ("bytes", moved.saturating_sub(client.before)),
-        ];
+        let mut figures = vec![("seconds", client.since.elapsed().as_secs())];
+        figures.extend(moved.map(|bytes| ("bytes", bytes.saturating_sub(client.before))));
         figures.extend_from_slice(more);
         self.events.note(Event {
             stream: Some(client.stream),
@@ -182,7 +182,10 @@ impl Hub {
             self.counters.ended(Reason::Kicked);
             self.unpublished(&id.to_string(), Reason::Kicked, None);
         } else {
-            self.left("stop", &id.to_string(), Reason::Kicked, 0, &[]);
+            let id = id.to_string();
+            self.viewers.keep_out(self, el, &id);
+            self.counters.ended(Reason::Kicked);
+            self.left("stop", &id, Reason::Kicked, None, &[]);
         }
         true
     }
@@ -241,10 +244,10 @@ impl Hub {
 
     /// A log of this loop tells what its players were sent.
     pub(crate) fn charge(&self, view: &View) {
-        let (sent, skips, skipped_bytes) = view.tally.take();
-        if sent > 0 || skips > 0 {
+        let (sent, skips) = view.tally.take();
+        if sent > 0 || skips.times() > 0 {
             self.counters.bytes_out.add(sent);
-            self.clients.charge(&view.name, sent, skips, skipped_bytes);
+            self.clients.charge(&view.name, sent, &skips);
         }
     }
 
@@ -272,9 +275,13 @@ impl Hub {
             let mut stream = stream.borrow_mut();
             let toll = &report.toll;
             stream.meter.sent(toll.sent);
-            if toll.skips > 0 {
-                let figures = vec![("skips", toll.skips), ("skipped_bytes", toll.skipped_bytes)];
-                self.events.note(Event { stream: Some(name), figures, ..Event::now("skips") });
+            for (why, times, bytes) in toll.skips.by_reason().filter(|(_, times, _)| *times > 0) {
+                self.events.note(Event {
+                    stream: Some(name.clone()),
+                    reason: Some(why.label()),
+                    figures: vec![("skips", times), ("skipped_bytes", bytes)],
+                    ..Event::now("skips")
+                });
             }
             stream.audience.hear(from, report);
         }

@@ -14,6 +14,7 @@ use crate::clients::{Toll, Viewers};
 use crate::format::Infos;
 use crate::json::Json;
 use crate::log::writer::Writer;
+use crate::meter::Rates;
 use crate::name::StreamName;
 use crate::stream::Stream;
 
@@ -24,6 +25,8 @@ pub struct Listing {
     pub name: StreamName,
     /// Somebody publishes it, and sends something.
     pub is_live: bool,
+    /// Its publisher is here, and neither gone nor silent.
+    pub is_heard: bool,
     /// What its tracks are.
     pub infos: Infos,
     /// Kilobits a second that its publisher sends.
@@ -47,16 +50,20 @@ pub struct Listing {
 impl Listing {
     /// Of a stream that lives on this loop.
     pub fn of(stream: &Stream, now: Instant) -> Self {
-        let rates = stream.meter.rates(Duration::from_secs(2));
         let is_live = stream.is_flowing(now);
+        // What was measured of a publisher that is gone says nothing of the next one.
+        let rates = match is_live {
+            true => stream.meter.rates(Duration::from_secs(2)),
+            false => Rates::default(),
+        };
+        let origin = stream.origin.as_ref().filter(|_| stream.publisher().is_some());
         let viewers = stream.audience.count();
         let mut json = Vec::with_capacity(256);
         write(&mut json, false, |json| {
             json.text("app", stream.name.app());
             json.text("name", stream.name.name());
             json.flag("live", is_live);
-            let began = stream.origin.as_ref().map(|origin| unix(origin.began).as_secs());
-            json.maybe_number("since", began);
+            json.maybe_number("since", origin.map(|origin| unix(origin.began).as_secs()));
             let codec = |info: &Option<(media::Codec, Info)>| {
                 info.as_ref().map(|(codec, info)| match info.codec_string.as_str() {
                     "" => codec.name().to_owned(),
@@ -75,6 +82,7 @@ impl Listing {
         Self {
             name: stream.name.clone(),
             is_live,
+            is_heard: stream.is_heard(now),
             infos: stream.infos().clone(),
             kbps: rates.kbps,
             pictures: rates.pictures,

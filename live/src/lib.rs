@@ -6,6 +6,7 @@
 //! | layer | what it does | what it refuses to do |
 //! | --- | --- | --- |
 //! | [`limits`], [`settings`] | bounds with their reasons; what the operator decides | |
+//! | [`left_out`] | what players do not get, and why | |
 //! | [`counters`], [`histogram`] | what happened on a loop, and why things ended | |
 //! | [`name`] | what a stream may be called, at every door | |
 //! | [`numbers`] | how a name's lives are numbered, one behind the other | go back |
@@ -58,6 +59,7 @@ pub mod health;
 pub mod histogram;
 pub mod hub;
 pub mod json;
+pub mod left_out;
 pub mod limits;
 pub mod log;
 pub mod meter;

@@ -103,6 +103,9 @@ pub const BEGINNING_HELD_FOR: Duration = Duration::from_secs(8);
 pub const SEGMENTS_WAITED_FOR: u32 = 4;
 /// Viewers of lists that one loop tells apart.
 pub const VIEWERS: usize = 200_000;
+/// A viewer that the operator ended is refused for so long: it has no connection to close. Players ask anew
+/// within seconds and give up where they are refused; who shares its address and agent may come back soon.
+pub const VIEWER_KEPT_OUT: Duration = Duration::from_secs(60);
 /// How often a loop tells another one that a viewer is still there; more often where viewers are soon
 /// taken for gone.
 pub const VIEWERS_TOLD: Duration = Duration::from_secs(5);

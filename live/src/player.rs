@@ -8,6 +8,7 @@ use network::{Connection, SourceId};
 
 use crate::counters::Counters;
 use crate::format::{Configs, Container};
+use crate::left_out::Skip;
 use crate::log::view::{Start, View};
 use crate::seat::Seat;
 
@@ -79,12 +80,12 @@ impl Player {
         if at < self.view().tail() {
             return Progress::Lost;
         }
-        if at < self.view().skip_before() {
+        if let Some(why) = self.view().lags(at) {
             // The packet it is in has to be whole; then it skips.
             let boundary = self.view().boundary(at);
             at += self.send(conn, file, at, boundary);
             if at == boundary {
-                at = self.skip(conn, at);
+                at = self.skip(conn, at, why);
             }
         }
         at += self.send(conn, file, at, to);
@@ -107,8 +108,8 @@ impl Player {
     }
 
     /// Moves to the newest entry, if there is one ahead.
-    fn skip(&mut self, conn: &mut Connection, at: u64) -> u64 {
-        let Some((entry, configs)) = self.seat.skip(at) else { return at };
+    fn skip(&mut self, conn: &mut Connection, at: u64, why: Skip) -> u64 {
+        let Some((entry, configs)) = self.seat.skip(at, why) else { return at };
         if let Some(configs) = configs {
             self.configure(conn, &configs, entry.time);
         }
@@ -138,13 +139,9 @@ impl Player {
     /// Goes on from the newest entry, after a pause.
     pub fn skip_pause(&mut self, conn: &mut Connection) {
         let at = self.at();
-        if self.view().boundary(at) == at
-            && let Some((entry, configs)) = self.view().skip_from(at)
-        {
-            if let Some(configs) = configs {
-                self.configure(conn, &configs, entry.time);
-            }
-            self.seat.cursor().set(entry.at);
+        if self.view().boundary(at) == at {
+            let at = self.skip(conn, at, Skip::Pause);
+            self.seat.cursor().set(at);
         }
     }
 }

@@ -8,6 +8,7 @@ use network::SourceId;
 
 use crate::counters::Counters;
 use crate::format::Configs;
+use crate::left_out::Skip;
 use crate::log::index::Packet;
 use crate::log::view::{Cursor, View};
 
@@ -49,25 +50,25 @@ impl Seat {
         self.view.tally.sent(bytes);
     }
 
-    /// The newest entry behind `at`, to go on with since the player is slow, and the configurations to
+    /// The newest entry behind `at`, to go on with since the player is behind, and the configurations to
     /// be sent before it where they differ. What is left out is counted.
-    pub(crate) fn skip(&self, at: u64) -> Option<(Packet, Option<Arc<Configs>>)> {
+    pub(crate) fn skip(&self, at: u64, why: Skip) -> Option<(Packet, Option<Arc<Configs>>)> {
         let (entry, configs) = self.view.skip_from(at)?;
         let bytes = entry.at - at;
-        self.at.skip(bytes);
-        self.view.tally.skipped(bytes);
-        self.counters.skipped(bytes, self.view.lag(at));
+        self.at.skip(why, bytes);
+        self.view.tally.skipped(why, bytes);
+        self.counters.skipped(why, bytes, self.view.lag(at));
         Some((entry, configs))
     }
 
     /// How long it has played, how often it skipped, how many bytes, and how far it is behind: for the
     /// line that says how it ended.
     pub fn account(&self, now: Instant) -> Account {
-        let (skips, skipped_bytes) = self.at.skipped();
+        let skips = self.at.skipped();
         Account {
             seconds: now.saturating_duration_since(self.since).as_secs_f64(),
-            skips,
-            skipped_bytes,
+            skips: skips.times(),
+            skipped_bytes: skips.bytes(),
             lag_ms: self.view.lag(self.at.get()) / 1000,
         }
     }

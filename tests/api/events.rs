@@ -18,10 +18,10 @@ static DESCRIBED: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// Each event of them has to be as the API describes events.
-struct Events(BufReader<TcpStream>);
+pub struct Events(BufReader<TcpStream>);
 
 impl Events {
-    fn open(server: &Server, header: &str) -> Self {
+    pub fn open(server: &Server, header: &str) -> Self {
         let mut socket = TcpStream::connect(server.http).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!("GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n");
@@ -39,7 +39,7 @@ impl Events {
     }
 
     /// The next event of this kind.
-    fn next(&mut self, kind: &str) -> Value {
+    pub fn next(&mut self, kind: &str) -> Value {
         loop {
             let line = self.line();
             let Some(data) = line.strip_prefix("data: ") else { continue };

@@ -31,6 +31,26 @@ fn the_slowest_come_first_and_say_why() {
 }
 
 #[test]
+fn players_are_listed_without_publishers_and_say_what_can_be_said() {
+    let server = server_with_a_stream("");
+    assert_eq!(ask(&server, "GET", "/live/demo/ts.m3u8").status, 200);
+    let slowest = "/api/v1/clients?type=play&sort=lag&limit=1";
+    let list = get_until(&server, slowest, |list| list["total"] == 1);
+    let viewer = &list["clients"][0];
+    assert_eq!((&viewer["protocol"], &viewer["lag_ms"]), (&"hls".into(), &().into()), "{list}");
+    assert!(viewer["slow"].as_str().unwrap().contains("fetches segments"), "{list}");
+    for order in ["", "&sort=lag"] {
+        let list = get(&server, &format!("/api/v1/clients?type=publish{order}"));
+        assert_eq!((&list["total"], &list["clients"][0]["publish"]), (&1.into(), &true.into()));
+    }
+    let list = get(&server, "/api/v1/clients?type=publish&sort=lag");
+    assert!(list["clients"][0]["slow"].as_str().unwrap().contains("health"), "{list}");
+    let wrong = ask(&server, "GET", "/api/v1/clients?type=rtmp");
+    assert_eq!((wrong.status, &wrong.json()["field"]), (400, &"type".into()));
+    assert_eq!(ask(&server, "GET", "/api/v1/streams?type=play").status, 400);
+}
+
+#[test]
 fn the_worst_streams_come_first() {
     let server = server_with_a_stream("[publish]\ngrace = \"30s\"\n");
     get_until(&server, "/api/v1/streams", |list| list["streams"][0]["health"]["state"] == "good");

@@ -1,5 +1,6 @@
 //! The lookup of a stream that is live at another node.
 
+use serde_json::Value;
 use weir_tests::Server;
 
 use crate::client::{ask, get, get_until, post, server_with_a_stream};
@@ -70,6 +71,42 @@ fn one_that_is_here_stays_here_and_the_asked_edge_is_told_of() {
         assert!(found["stream"]["since"].is_u64(), "{found}");
         assert_eq!(get(&server, &lookup("demo"))["edge"]["name"], "origin");
     }
+}
+
+/// Ends the test card's publisher, as often as it comes back, until a lookup is as wanted.
+fn away_until(server: &Server, query: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let until = std::time::Instant::now() + weir_tests::PATIENCE;
+    loop {
+        let ended = ask(server, "DELETE", "/api/v1/streams/live/demo").status;
+        assert!(ended == 200 || ended == 404, "{ended}");
+        let found = get(server, &lookup(query));
+        if wanted(&found) {
+            return found;
+        }
+        assert!(std::time::Instant::now() < until, "{query}: {found}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn one_whose_publisher_is_away_is_found_where_it_went() {
+    let server = server_with_a_stream("[publish]\ngrace = \"50s\"\n");
+    // Kept as it was answered, on each loop.
+    for _ in 0..16 {
+        let found = away_until(&server, "demo", |found| {
+            found["stream"]["live"] == false && found["stream"]["since"].is_null()
+        });
+        assert_eq!(found["edge"]["self"], true, "nobody else has it: {found}");
+        assert_eq!(found["stream"]["kbps"], 0, "{found}");
+    }
+    note(&server, r#"{"name":"edge1","url":"http://e1","load":0.5,"streams":["demo"]}"#);
+    for query in ["demo", "live/demo", "demo&edgename=edge1", "demo&edgename=nobody"] {
+        let found = away_until(&server, query, |found| found["edge"]["name"] == "edge1");
+        let is = (&found["stream"]["live"], &found["edge"]["self"]);
+        assert_eq!(is, (&true.into(), &false.into()), "{found}");
+    }
+    // It is back here.
+    get_until(&server, &lookup("demo"), |found| found["edge"]["self"] == true);
 }
 
 #[test]

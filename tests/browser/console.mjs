@@ -184,6 +184,17 @@ const ways = {
     say('remembered');
   },
 
+  /// A server with the test card, which one fetches as segments.
+  async segments() {
+    const fetched = await fetch(new URL('/live/demo/ts.m3u8', url));
+    hold(fetched.status === 200, `${fetched.status}`);
+    await page.goto(url);
+    await until(page.locator('#headline'), '1 stream live, 1 player');
+    await until(page.locator('#slow'), 'it fetches segments');
+    hold(await page.locator('#slow .state').textContent() === '–', 'how far behind it is nobody knows');
+    say('counted');
+  },
+
   /// A server on which somebody publishes live/talk, when this page says so.
   async begin() {
     await page.goto(url);

@@ -55,6 +55,13 @@ fn the_console_is_operated_by_keyboard() {
 }
 
 #[test]
+fn the_console_shows_who_fetches_segments() {
+    let _alone = browser_to_itself();
+    let server = Server::start("", &["--demo"]);
+    went_through(console("segments", &server), &["counted", "complete"]);
+}
+
+#[test]
 fn the_console_says_how_to_begin() {
     let _alone = browser_to_itself();
     let server = Server::start("", &[]);

@@ -79,4 +79,7 @@ fn after_a_pause_from_the_newest_keyframe() {
     weir.wait_count("frames_in", publisher.frames);
     say(client(&mut player), 1, "pause", vec![Value::Boolean(false), Value::Number(0.0)]);
     assert_eq!(number(&player.picture()), 50);
+    let told = weir.json("/api/v1/clients?protocol=rtmp&sort=lag");
+    let player = told["clients"].as_array().unwrap().iter().find(|row| row["publish"] == false);
+    assert_eq!(player.unwrap()["skips_by"]["pause"], 1, "{told}");
 }

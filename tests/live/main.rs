@@ -28,3 +28,4 @@ mod slow_player_skips;
 mod stream_ends;
 mod takeover;
 mod websocket_messages_are_whole;
+mod what_is_left_out;

@@ -53,11 +53,24 @@ impl Weir {
         Self { program, rtmp, http, _config: file }
     }
 
+    /// What the API answers.
+    pub fn json(&self, target: &str) -> serde_json::Value {
+        let text = self.text(target);
+        let body = text.split_once("\r\n\r\n").unwrap().1;
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
     /// What the server says of itself.
     pub fn page(&self) -> String {
+        self.text("/")
+    }
+
+    /// An answer, head and all.
+    fn text(&self, target: &str) -> String {
         let mut socket = TcpStream::connect(self.http).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let head = format!("GET {target} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
         text

@@ -22,7 +22,7 @@ use super::terminal::Terminal;
 const QUESTIONS: [&str; 3] = [
     "/api/v1/summary",
     "/api/v1/streams?sort=health&limit=100",
-    "/api/v1/clients?sort=lag&limit=40",
+    "/api/v1/clients?type=play&sort=lag&limit=40",
 ];
 /// Events that are remembered.
 const EVENTS: usize = 200;

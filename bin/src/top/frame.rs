@@ -78,8 +78,7 @@ impl Known {
     }
 
     fn players(&self) -> Vec<&Value> {
-        let all = self.clients["clients"].as_array().into_iter().flatten();
-        all.filter(|client| client["publish"] == false).collect()
+        self.clients["clients"].as_array().into_iter().flatten().collect()
     }
 }
 
@@ -344,7 +343,7 @@ fn player_lines(players: &[&Value], paper: Paper, most: usize) -> Vec<String> {
             level.sign(),
             cell(&text(who), 24),
             cell(&text(&player["stream"]), name),
-            right(&millis(lag), 8),
+            right(&player["lag_ms"].as_u64().map_or("-".to_owned(), millis), 8),
             right(&number(&player["skips"]).to_string(), 6),
             text(&player["slow"])
         );

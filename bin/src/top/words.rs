@@ -123,7 +123,7 @@ pub fn event(event: &Value) -> (Level, String) {
         }
         "skips" => {
             let bytes = shown_bytes(number(&event["skipped_bytes"]) as f64);
-            (Level::Notice, format!("{stream}: players skipped {}, {bytes}", times()))
+            (Level::Notice, format!("{stream}: players skipped {}, {bytes}: {reason}", times()))
         }
         "reload" => {
             let what = text(&event["what"]);

@@ -65,7 +65,7 @@ export function told(event) {
       return [level, '−', `${who} plays ${event.stream} no more ${after}: ${event.reason}${skipped}`];
     }
     case 'skips':
-      return ['notice', '»', `${event.stream}: players skipped ${plural(event.skips, 'time', 'times')}, ${bytes(event.skipped_bytes)}`];
+      return ['notice', '»', `${event.stream}: players skipped ${plural(event.skips, 'time', 'times')}, ${bytes(event.skipped_bytes)}: ${event.reason}`];
     case 'reload':
       switch (event.reason) {
         case 'done': return ['good', '↻', `${event.what} read again`];

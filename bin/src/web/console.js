@@ -223,10 +223,10 @@ function playerRow(client) {
 }
 
 function updatePlayer({ parts }, client) {
-  const lag = client.lag_ms ?? 0;
-  const level = lag >= FAR_BEHIND_MS ? 'bad' : lag >= FAR_BEHIND_MS / 4 ? 'notice' : 'good';
+  const lag = client.lag_ms;
+  const level = lag === null ? 'good' : lag >= FAR_BEHIND_MS ? 'bad' : lag >= FAR_BEHIND_MS / 4 ? 'notice' : 'good';
   parts.behind.dataset.level = level;
-  text(parts.behind, `${SIGNS[level]} ${millis(lag)}`);
+  text(parts.behind, lag === null ? '–' : `${SIGNS[level]} ${millis(lag)}`);
   text(parts.skips, `${client.skips}`);
   text(parts.why, client.slow ?? '');
 }
@@ -311,8 +311,6 @@ function showEvents() {
 
 // ---- asking ----
 
-const isPlayer = client => !client.publish;
-
 async function look() {
   clearTimeout(state.timer);
   if (document.hidden || $('ask').open) return;
@@ -322,7 +320,7 @@ async function look() {
     const { sort, find, limit, of } = state;
     const found = find ? `&search=${encodeURIComponent(find)}` : '';
     const only = of ? `&app=${encodeURIComponent(of.app)}&name=${encodeURIComponent(of.name)}` : '';
-    const slowest = `/api/v1/clients?sort=lag&limit=${PLAYERS + 1}`;
+    const slowest = `/api/v1/clients?type=play&sort=lag&limit=${PLAYERS + 1}`;
     const [summary, streams, slow, worst, all, past] = await Promise.all([
       ask('/api/v1/summary'),
       ask(`/api/v1/streams?sort=${sort}&limit=${limit}${found}`),
@@ -337,9 +335,9 @@ async function look() {
     if (past) remember(past, now);
     showFigures(summary, now);
     showStreams(streams);
-    showPlayers(slow.clients.filter(isPlayer).slice(0, PLAYERS));
+    showPlayers(slow.clients.slice(0, PLAYERS));
     const bad = (worst ?? streams).streams.filter(({ health }) => STATES[health.state]?.[0] !== 'good').slice(0, TOLD + 1);
-    showVerdict(summary, troubles(summary, bad, (all ?? slow).clients.filter(isPlayer)), bad);
+    showVerdict(summary, troubles(summary, bad, (all ?? slow).clients), bad);
     showEvents();
     events.start();
     $('forget').hidden = !token.get();

@@ -11,12 +11,13 @@ use super::Api;
 use super::answer::{Wrong, envelope};
 use super::gather::{Batch, Best, Key, Step};
 use super::list::{self, Kind, Wanted};
-use super::query::Asked;
-use super::streams::VHOST;
+use super::query::{Asked, Filter};
+use super::streams::{VHOST, skips};
 use crate::clients::{Client, ClientId, NoClientId, Role};
 use crate::directory::unix;
 use crate::hub::Hub;
 use crate::json::Json;
+use crate::left_out::Skips;
 use crate::limits;
 
 /// Who is less behind than this keeps up: as much waits on its way anywhere.
@@ -52,7 +53,7 @@ fn rows(wanted: Wanted<ClientId>) -> Step {
             }
             seen = Some(client.id);
             looked += 1;
-            if !filter.takes(&client.stream, Some(client.protocol), client.peer) {
+            if !is_asked_for(client, &filter) {
                 return true;
             }
             batch.total += 1;
@@ -68,6 +69,11 @@ fn rows(wanted: Wanted<ClientId>) -> Step {
     })
 }
 
+fn is_asked_for(client: &Client, filter: &Filter) -> bool {
+    filter.publishes.is_none_or(|wanted| wanted == client.is_publisher())
+        && filter.takes(&client.stream, Some(client.protocol), client.peer)
+}
+
 /// The clients of a loop that are furthest behind, and why.
 fn slowest(wanted: Wanted<ClientId>) -> Step {
     let Wanted { filter, most, is_pretty, .. } = wanted;
@@ -81,7 +87,7 @@ fn slowest(wanted: Wanted<ClientId>) -> Step {
             }
             seen = Some(client.id);
             looked += 1;
-            if filter.takes(&client.stream, Some(client.protocol), client.peer) {
+            if is_asked_for(client, &filter) {
                 batch.total += 1;
                 let behind = lag(client).and_then(|(ms, _)| u64::try_from(ms).ok());
                 best.add(behind.map_or(0, |ms| ms + 1), client.id);
@@ -216,10 +222,9 @@ fn row(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
     json.maybe_number("lag_bytes", lag.map(|(_, bytes)| bytes));
     let skipped = match &client.role {
         Role::Player { cursor, .. } => cursor.skipped(),
-        Role::Publisher | Role::Requests => (0, 0),
+        Role::Publisher | Role::Requests => Skips::default(),
     };
-    json.number("skips", skipped.0);
-    json.number("skipped_bytes", skipped.1);
+    skips(json, &skipped);
 }
 
 /// An address as IPv4 where it is one.
@@ -242,11 +247,26 @@ fn why(json: &mut Json<'_>, client: &Client, conn: Option<&Connection>) {
             json.number("unsent_bytes", info.unsent);
         }),
     }
-    json.text("slow", words(lag(client), info.as_ref()));
+    let slow = match (&client.role, lag(client)) {
+        (Role::Publisher, _) => publishers(info.as_ref()),
+        (_, Some(lag)) => words(lag, info.as_ref()),
+        (_, None) => "it fetches segments: only it knows how far behind it is".to_owned(),
+    };
+    json.text("slow", slow);
 }
 
-fn words(lag: Option<(i64, u64)>, info: Option<&TcpInfo>) -> String {
-    let Some((ms, bytes)) = lag else { return "it does not play from a log".to_owned() };
+/// What can be said of a publisher's connection; whether it keeps up is its stream's health.
+fn publishers(info: Option<&TcpInfo>) -> String {
+    let mut text = "it publishes: its stream's health says how it comes".to_owned();
+    if let Some(info) = info {
+        let rtt = info.round_trip.as_secs_f64() * 1000.0;
+        // Writing to a String does not fail.
+        let _ = write!(text, "; a round trip of {rtt:.1} ms");
+    }
+    text
+}
+
+fn words((ms, bytes): (i64, u64), info: Option<&TcpInfo>) -> String {
     if ms < KEEPS_UP_MS {
         return "it keeps up".to_owned();
     }
@@ -297,13 +317,13 @@ mod tests {
             in_flight: 14_480,
             unsent: 100_000,
         };
-        assert_eq!(words(Some((100, 9)), Some(&info)), "it keeps up");
-        let network = words(Some((2000, 9)), Some(&info));
+        assert_eq!(words((100, 9), Some(&info)), "it keeps up");
+        let network = words((2000, 9), Some(&info));
         assert!(network.contains("its network takes no more, about 1158 kbit/s"), "{network}");
         assert!(network.contains("100.0 ms, 7 segments sent again"), "{network}");
         let closed = TcpInfo { in_flight: 0, ..info };
-        assert!(words(Some((2000, 9)), Some(&closed)).contains("does not read"));
+        assert!(words((2000, 9), Some(&closed)).contains("does not read"));
         let small = TcpInfo { in_flight: 1000, ..info };
-        assert!(words(Some((2000, 9)), Some(&small)).contains("reads too slowly"));
+        assert!(words((2000, 9), Some(&small)).contains("reads too slowly"));
     }
 }

@@ -49,10 +49,12 @@ pub(super) fn answer(api: &Api, request: &Request<'_>, reply: Reply<'_>) -> Answ
         Found::Here(listing) => {
             out.extend_from_slice(&listing.json);
             let asked = question.edge.as_deref();
+            // One that is away may come up at another node.
+            let may_move = !listing.is_heard;
             match asked.filter(|asked| !asked.eq_ignore_ascii_case(&api.about.node)) {
                 None => {
                     own(api, request, asked, &mut out);
-                    false
+                    may_move
                 }
                 Some(asked) => {
                     other(asked, known(api, asked).as_deref(), &mut out);
@@ -134,18 +136,25 @@ fn find(api: &Api, question: &Question<'_>) -> Result<Found, Wrong> {
             directory.find(&whole)
         }
     };
-    if let Some(listing) = found {
-        return Ok(Found::Here(listing));
+    if let Some(listing) = found.as_ref().filter(|listing| listing.is_heard) {
+        return Ok(Found::Here(Arc::clone(listing)));
     }
-    let name = StreamName::parse(name);
-    let name = name.map_err(|error| Wrong::field("streamname", error.to_string()))?;
-    if let Some(listing) = directory.find(name.as_str()) {
-        return Ok(Found::Here(listing));
+    let name = match &found {
+        Some(listing) => listing.name.clone(),
+        None => StreamName::parse(name)
+            .map_err(|error| Wrong::field("streamname", error.to_string()))?,
+    };
+    let found = found.or_else(|| directory.find(name.as_str()));
+    if let Some(listing) = found.as_ref().filter(|listing| listing.is_heard) {
+        return Ok(Found::Here(Arc::clone(listing)));
     }
+    // Where its publisher is away, it may have gone to another node.
     let asked = question.edge.as_deref().map(str::to_ascii_lowercase);
-    match api.hub.nodes.with_stream(&name, asked.as_deref()) {
-        Some(node) => Ok(Found::Elsewhere(name, node)),
-        None => Err(Wrong {
+    let node = api.hub.nodes.with_stream(&name, asked.as_deref());
+    match (node, found) {
+        (Some(node), _) => Ok(Found::Elsewhere(name, node)),
+        (None, Some(listing)) => Ok(Found::Here(listing)),
+        (None, None) => Err(Wrong {
             field: Some("streamname".to_owned()),
             ..Wrong::not_found("there is no such stream")
         }),

@@ -11,9 +11,10 @@ use super::Api;
 use super::answer::Wrong;
 use super::query::Asked;
 use crate::Counters;
-use crate::counters::{ApiRefusal, HTTP_FAILURES, Reason};
+use crate::counters::{ApiRefusal, Count, HTTP_FAILURES, Reason};
 use crate::directory::{Listing, unix};
 use crate::histogram::{Histogram, Snapshot};
+use crate::left_out::{Dropped, Skip};
 use crate::limits;
 
 const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -205,7 +206,7 @@ fn loops(api: &Api) -> impl Iterator<Item = (usize, (&network::Handle, &Counters
 /// A family's name, kind and help, and where its value is.
 type Family = (&'static str, &'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTS: [Family; 17] = [
+const COUNTS: [Family; 15] = [
     ("weir_streams", "gauge", "Streams, those that wait for a publisher included.", |c| {
         c.streams.here()
     }),
@@ -226,12 +227,6 @@ const COUNTS: [Family; 17] = [
     ("weir_clock_jumps_total", "counter", "Steps of publishers' clocks not believed.", |c| {
         c.clock_jumps.get()
     }),
-    ("weir_skips_total", "counter", "Skips of slow players to a newer keyframe.", |c| {
-        c.skips.get()
-    }),
-    ("weir_skipped_bytes_total", "counter", "Bytes that slow players did not get.", |c| {
-        c.skipped_bytes.get()
-    }),
     ("weir_flushes_total", "counter", "Rounds of writes to the players of a stream.", |c| {
         c.flushes.get()
     }),
@@ -245,34 +240,43 @@ fn counts(api: &Api, page: &mut Page) {
     for (name, kind, help, of) in COUNTS {
         page.one(name, kind, help, api.sum(of) as f64);
     }
-    type Of = fn(&Counters) -> u64;
-    let name = "weir_frames_dropped_total";
-    page.family(name, "counter", "Frames that no player gets, by reason.");
-    let dropped: [(&str, Of); 3] = [
-        ("before_keyframe", |c| c.frames_before_key.get()),
-        ("too_long", |c| c.frames_too_long.get()),
-        ("other_track", |c| c.frames_of_other_tracks.get()),
-    ];
-    for (reason, of) in dropped {
-        page.value(name, &format!("reason=\"{reason}\""), api.sum(of) as f64);
-    }
+    let skips = Skip::ALL.map(Skip::label);
+    let help = "Skips of players to a newer keyframe, by reason.";
+    by_reason(api, page, ("weir_skips_total", help), &skips, |c| &c.skips);
+    let help = "Bytes that players did not get since they skipped, by reason.";
+    by_reason(api, page, ("weir_skipped_bytes_total", help), &skips, |c| &c.skipped_bytes);
+    let (drops, help) =
+        (Dropped::ALL.map(Dropped::label), "Frames that no player gets, by reason.");
+    by_reason(api, page, ("weir_frames_dropped_total", help), &drops, |c| &c.dropped);
     let name = "weir_ended_total";
     page.family(name, "counter", "Publishers and players that ended or were refused, by reason.");
     for reason in Reason::ALL {
         let count = api.sum(|counters| counters.ended_by(reason)) as f64;
         page.value(name, &format!("reason=\"{}\"", reason.label()), count);
     }
-    let name = "weir_api_refused_total";
-    page.family(name, "counter", "Requests to the API that were turned away, by reason.");
-    for refusal in ApiRefusal::ALL {
-        let count = api.sum(|c| c.api_refused.get(refusal as usize).map_or(0, |count| count.get()));
-        page.value(name, &format!("reason=\"{}\"", refusal.label()), count as f64);
-    }
+    let help = "Requests to the API that were turned away, by reason.";
+    let refusals = ApiRefusal::ALL.map(ApiRefusal::label);
+    by_reason(api, page, ("weir_api_refused_total", help), &refusals, |c| &c.api_refused);
     let name = "weir_http_failures_total";
     page.family(name, "counter", "HTTP requests that no route answered, by status.");
     for (place, status) in HTTP_FAILURES.iter().enumerate() {
         let count = api.sum(|c| c.http_failures.get(place).map_or(0, |count| count.get()));
         page.value(name, &format!("status=\"{status}\""), count as f64);
+    }
+}
+
+/// A table of counters, each with the word for its place.
+fn by_reason(
+    api: &Api,
+    page: &mut Page,
+    (name, help): (&str, &str),
+    reasons: &[&str],
+    table: fn(&Counters) -> &[Count],
+) {
+    page.family(name, "counter", help);
+    for (place, reason) in reasons.iter().enumerate() {
+        let count = api.sum(|c| table(c).get(place).map_or(0, Count::get));
+        page.value(name, &format!("reason=\"{reason}\""), count as f64);
     }
 }
 
@@ -311,7 +315,9 @@ const FAMILIES: [StreamFamily; 7] = [
         l.received as f64
     }),
     ("weir_stream_sent_bytes_total", "counter", "Bytes to its players.", |l| l.toll.sent as f64),
-    ("weir_stream_skips_total", "counter", "Skips of its players.", |l| l.toll.skips as f64),
+    ("weir_stream_skips_total", "counter", "Skips of its players.", |l| {
+        l.toll.skips.times() as f64
+    }),
 ];
 
 impl Streams {

@@ -115,6 +115,11 @@ const LIST: &[&str] = &[
     "pretty",
 ];
 
+const CLIENTS: &[&str] = &[
+    "app", "name", "search", "protocol", "address", "type", "sort", "limit", "count", "cursor",
+    "start", "pretty",
+];
+
 /// Without the slash at the end that SRS's paths have: [`both`] are answered.
 const ROUTES: &[Route] = &[
     read("/api/v1/summary", PRETTY, server::summary),
@@ -127,7 +132,7 @@ const ROUTES: &[Route] = &[
     read("/api/v1/streams", LIST, streams::list),
     read("/api/v1/streams/{*stream}", PRETTY, streams::one),
     control("/api/v1/streams/{*stream}", streams::kick),
-    read("/api/v1/clients", LIST, clients::list),
+    read("/api/v1/clients", CLIENTS, clients::list),
     read("/api/v1/clients/{client}", PRETTY, clients::one),
     control("/api/v1/clients/{client}", clients::kick),
     read("/api/v1/nodes", PAGE, nodes::list),

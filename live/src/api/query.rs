@@ -48,6 +48,8 @@ pub(super) struct Filter {
     pub search: Option<String>,
     pub protocol: Option<String>,
     pub address: Option<std::net::IpAddr>,
+    /// Clients that publish, or those that play.
+    pub publishes: Option<bool>,
 }
 
 impl Asked {
@@ -163,7 +165,14 @@ impl Asked {
                 Wrong::field("address", "expected an address without a port, such as 192.0.2.1")
             })?),
         };
+        let publishes = match self.get("type") {
+            None => None,
+            Some("publish") => Some(true),
+            Some("play") => Some(false),
+            Some(_) => return Err(Wrong::field("type", "expected play or publish")),
+        };
         Ok(Filter {
+            publishes,
             app: part_of_a_name("app", true)?,
             name: part_of_a_name("name", false)?,
             search: self.get("search").map(str::to_ascii_lowercase),

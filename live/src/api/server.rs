@@ -10,6 +10,7 @@ use super::Api;
 use super::answer::{Wrong, envelope};
 use super::query::Asked;
 use super::streams::VHOST;
+use crate::counters::Counters;
 use crate::directory::unix;
 use crate::json::Json;
 
@@ -37,15 +38,16 @@ pub(super) fn summary(
         json.number("connections", connections(api.hub.handles()));
         json.member_array("loops", |json| loops(json, api));
         let (came, went) = api.flow(3);
-        json.float("gbit_in", came / 1e9);
-        json.float("gbit_out", went / 1e9);
+        // To the bit: one stream is some thousandths of it.
+        json.raw("gbit_in", format!("{:.9}", came / 1e9).as_bytes());
+        json.raw("gbit_out", format!("{:.9}", went / 1e9).as_bytes());
         json.number("bytes_in", api.sum(|c| c.bytes_in.get()));
         json.number("bytes_out", api.sum(|c| c.bytes_out.get()));
         let (live, _) = api.hub.directory.totals();
         json.number("streams", api.sum(|c| c.streams.here()));
         json.number("streams_live", live);
         json.number("publishers", api.sum(|c| c.publishers.here()));
-        json.number("players", api.sum(|c| c.players.here()));
+        json.number("players", api.sum(playing));
         json.member_object("memory", |json| {
             json.number("resident_bytes", (about.resident)());
             json.number("log_bytes", api.hub.directory.log_bytes());
@@ -59,12 +61,17 @@ fn loops(json: &mut Json<'_>, api: &Api) {
             json.float("busy", handle.busy_share().into());
             json.float("others", counters.others.get() as f64 / 1000.0);
             json.number("connections", handle.connections() as u64);
-            json.number("players", counters.players.here());
+            json.number("players", playing(counters));
             json.number("publishers", counters.publishers.here());
             json.float("flush_pause_ms", counters.pause.get() as f64 / 1000.0);
             json.number("write_ns", counters.write_cost.get());
         });
     }
+}
+
+/// All who play, by a connection of their own or by fetching segments.
+fn playing(counters: &Counters) -> u64 {
+    counters.players.here() + counters.viewers.here()
 }
 
 fn connections(handles: &[Handle]) -> u64 {
@@ -167,7 +174,7 @@ fn vhost_row(json: &mut Json<'_>, api: &Api) {
     json.text("id", VHOST);
     json.text("name", VHOST);
     json.flag("enabled", true);
-    json.number("clients", api.sum(|c| c.players.here()) + api.sum(|c| c.publishers.here()));
+    json.number("clients", api.sum(|c| playing(c) + c.publishers.here()));
     json.number("streams", api.sum(|c| c.streams.here()));
     json.number("send_bytes", api.sum(|c| c.bytes_out.get()));
     json.number("recv_bytes", api.sum(|c| c.bytes_in.get()));

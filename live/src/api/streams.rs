@@ -17,6 +17,7 @@ use crate::directory::unix;
 use crate::health;
 use crate::hub::Hub;
 use crate::json::Json;
+use crate::left_out::Skips;
 use crate::limits;
 use crate::name::StreamName;
 use crate::stream::Stream;
@@ -251,8 +252,13 @@ fn row(json: &mut Json<'_>, stream: &Stream) {
         }
     });
     let toll = &stream.audience.toll;
-    json.number("skips", toll.skips);
-    json.number("skipped_bytes", toll.skipped_bytes);
+    json.member_object("dropped", |json| {
+        for (why, frames) in stream.dropped() {
+            json.number(why.label(), frames);
+        }
+    });
+    json.number("clock_jumps", stream.clock_jumps());
+    skips(json, &toll.skips);
     json.member_object("ended", |json| {
         for reason in Reason::ALL {
             if let Some((_, count)) = toll.ended.iter().find(|(other, _)| *other == reason) {
@@ -260,6 +266,17 @@ fn row(json: &mut Json<'_>, stream: &Stream) {
             }
         }
     });
+}
+
+/// How often players skipped, and why.
+pub(super) fn skips(json: &mut Json<'_>, skips: &Skips) {
+    json.number("skips", skips.times());
+    json.member_object("skips_by", |json| {
+        for (why, times, _) in skips.by_reason() {
+            json.number(why.label(), times);
+        }
+    });
+    json.number("skipped_bytes", skips.bytes());
 }
 
 fn tracks(json: &mut Json<'_>, stream: &Stream, pictures: f64) {

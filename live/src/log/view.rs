@@ -15,6 +15,7 @@ use super::segments::Segments;
 use super::{Growth, Hold, Opened};
 use crate::format::{Configs, Format};
 use crate::hub::Hub;
+use crate::left_out::{Skip, Skips};
 use crate::limits;
 use crate::name::StreamName;
 use crate::settings::{Play, Settings};
@@ -39,6 +40,8 @@ pub struct View {
     tail: Cell<u64>,
     /// Cursors before this lag too far: they skip.
     skip_before: Cell<u64>,
+    /// Those before this do so in time, the others in bytes.
+    late_before: Cell<u64>,
     entry_from: Cell<u64>,
     is_live: Cell<bool>,
     has_ended: Cell<bool>,
@@ -94,8 +97,7 @@ struct Seated {
 #[derive(Debug, Default)]
 pub struct Cursor {
     at: Cell<u64>,
-    skips: Cell<u64>,
-    skipped_bytes: Cell<u64>,
+    skips: Cell<Skips>,
 }
 
 impl Cursor {
@@ -112,14 +114,13 @@ impl Cursor {
         self.at.set(at);
     }
 
-    /// How often it skipped, and how many bytes.
-    pub fn skipped(&self) -> (u64, u64) {
-        (self.skips.get(), self.skipped_bytes.get())
+    /// What it skipped.
+    pub fn skipped(&self) -> Skips {
+        self.skips.get()
     }
 
-    pub(crate) fn skip(&self, bytes: u64) {
-        self.skips.set(self.skips.get() + 1);
-        self.skipped_bytes.set(self.skipped_bytes.get() + bytes);
+    pub(crate) fn skip(&self, why: Skip, bytes: u64) {
+        self.skips.set(self.skips.get().with(why, bytes));
     }
 }
 
@@ -127,8 +128,7 @@ impl Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     sent: Cell<u64>,
-    skips: Cell<u64>,
-    skipped_bytes: Cell<u64>,
+    skips: Cell<Skips>,
 }
 
 impl Tally {
@@ -136,14 +136,13 @@ impl Tally {
         self.sent.set(self.sent.get() + bytes);
     }
 
-    pub fn skipped(&self, bytes: u64) {
-        self.skips.set(self.skips.get() + 1);
-        self.skipped_bytes.set(self.skipped_bytes.get() + bytes);
+    pub fn skipped(&self, why: Skip, bytes: u64) {
+        self.skips.set(self.skips.get().with(why, bytes));
     }
 
-    /// Bytes sent, skips, bytes skipped, since the last time.
-    pub fn take(&self) -> (u64, u64, u64) {
-        (self.sent.take(), self.skips.take(), self.skipped_bytes.take())
+    /// Bytes sent, and what was skipped, since the last time.
+    pub fn take(&self) -> (u64, Skips) {
+        (self.sent.take(), self.skips.take())
     }
 }
 
@@ -179,6 +178,7 @@ impl View {
             head: Cell::new(0),
             tail: Cell::new(0),
             skip_before: Cell::new(0),
+            late_before: Cell::new(0),
             entry_from: Cell::new(0),
             is_live: Cell::new(false),
             has_ended: Cell::new(false),
@@ -216,8 +216,10 @@ impl View {
         self.tail.get()
     }
 
-    pub(crate) fn skip_before(&self) -> u64 {
-        self.skip_before.get()
+    /// Why a player with its cursor here has to skip.
+    pub(crate) fn lags(&self, at: u64) -> Option<Skip> {
+        let late = if at < self.late_before.get() { Skip::Time } else { Skip::Bytes };
+        (at < self.skip_before.get()).then_some(late)
     }
 
     /// Bytes are flowing.
@@ -422,6 +424,7 @@ impl View {
         let by_bytes = inner.index.boundary(growth.head.saturating_sub(self.skip_bytes));
         // Who had all there was does not lag, however much comes at once.
         self.skip_before.set(by_time.max(by_bytes).min(before));
+        self.late_before.set(by_time);
         self.hold.set_left(growth.tail);
     }
 

@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::{Stream, micros};
 use crate::announced::Announced;
 use crate::format::{Configs, is_entry};
+use crate::left_out::Dropped;
 use crate::pack::Placed;
 
 /// Media that ends its publisher.
@@ -42,7 +43,7 @@ impl Stream {
         now: Instant,
     ) -> Result<(), BadMedia> {
         let parsed = flv::parse(body, track, time_ms)?;
-        self.counters.frames_of_other_tracks.add(parsed.other_tracks.into());
+        self.drop_frames(Dropped::OtherTrack, parsed.other_tracks.into());
         match parsed.frame {
             Some(frame) => self.frame(frame, now),
             None => Ok(()),
@@ -88,7 +89,7 @@ impl Stream {
         if frame.track == Track::Video {
             self.keyframes += u64::from(frame.kind == FrameKind::Key);
             if self.waits_for_key && frame.kind != FrameKind::Key {
-                self.counters.frames_before_key.add(1);
+                self.drop_frames(Dropped::BeforeKeyframe, 1);
                 return;
             }
             self.waits_for_key = false;
@@ -120,7 +121,9 @@ impl Stream {
         let jumps = self.timeline.jumps();
         let wall = i64::try_from(wall).unwrap_or(i64::MAX);
         let dts = self.timeline.place(frame.track, frame.dts, wall);
-        self.counters.clock_jumps.add(self.timeline.jumps() - jumps);
+        let jumps = self.timeline.jumps() - jumps;
+        self.counters.clock_jumps.add(jumps);
+        self.clock_jumps += jumps;
         frame.pts = dts.plus(frame.pts.since(frame.dts));
         frame.dts = dts;
     }
@@ -280,10 +283,21 @@ impl Stream {
         }
         let (epoch, configs, segment) = (self.epoch, &self.configs, self.segment);
         let placed = Placed { epoch, configs, segment, is_entry: entry };
+        let mut too_long = 0;
         for log in self.logs.iter_mut().flatten() {
             if let Err(TooLong(len)) = log.append(frame, placed) {
-                self.counters.frames_too_long.add(1);
+                too_long += 1;
                 tracing::warn!(stream = %self.name, len, "a frame is too long for players");
+            }
+        }
+        self.drop_frames(Dropped::TooLong, too_long);
+    }
+
+    fn drop_frames(&mut self, why: Dropped, frames: u64) {
+        if frames > 0 {
+            self.counters.dropped(why, frames);
+            if let Some(count) = self.dropped.get_mut(why as usize) {
+                *count += frames;
             }
         }
     }

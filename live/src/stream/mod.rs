@@ -21,6 +21,7 @@ use crate::announced::Announced;
 use crate::audience::{Audience, Origin};
 use crate::counters::Counters;
 use crate::format::{Configs, Format, Infos};
+use crate::left_out::Dropped;
 use crate::limits;
 use crate::log::Growth;
 use crate::log::writer::{Reader, Writer};
@@ -87,6 +88,8 @@ pub struct Stream {
     counters: Arc<Counters>,
     frames: u64,
     keyframes: u64,
+    dropped: [u64; Dropped::ALL.len()],
+    clock_jumps: u64,
     /// What its publisher sends.
     pub(crate) meter: Meter,
     /// Where its publisher comes from.
@@ -144,6 +147,8 @@ impl Stream {
             counters,
             frames: 0,
             keyframes: 0,
+            dropped: Default::default(),
+            clock_jumps: 0,
             meter: Meter::default(),
             origin: None,
             audience: Audience::default(),
@@ -182,6 +187,7 @@ impl Stream {
         self.is_anew = true;
         self.waits_for_key = true;
         (self.frames, self.keyframes) = (0, 0);
+        (self.dropped, self.clock_jumps) = (Default::default(), 0);
         (self.meter, self.origin) = (Meter::default(), None);
         self.numbers += 1;
         self.publisher = Some(Publisher { number: self.numbers, source, heard: now });
@@ -206,9 +212,12 @@ impl Stream {
 
     /// Whether somebody publishes, and not only says so.
     pub fn is_flowing(&self, now: Instant) -> bool {
-        let fresh = |p: &Publisher| {
-            self.frames > 0 && now.saturating_duration_since(p.heard) < limits::FLOWING
-        };
+        self.frames > 0 && self.is_heard(now)
+    }
+
+    /// Whether somebody publishes who began a moment ago, or sent something then.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        let fresh = |p: &Publisher| now.saturating_duration_since(p.heard) < limits::FLOWING;
         self.publisher.as_ref().is_some_and(fresh)
     }
 
@@ -228,6 +237,16 @@ impl Stream {
     /// Frames and keyframes of the present publisher.
     pub fn frames(&self) -> (u64, u64) {
         (self.frames, self.keyframes)
+    }
+
+    /// Of those of the present publisher, how many were left out of the logs, by reason.
+    pub fn dropped(&self) -> impl Iterator<Item = (Dropped, u64)> {
+        Dropped::ALL.into_iter().zip(self.dropped)
+    }
+
+    /// Steps of the present publisher's clock that were not believed.
+    pub fn clock_jumps(&self) -> u64 {
+        self.clock_jumps
     }
 
     /// What the tracks are.

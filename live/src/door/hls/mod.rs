@@ -146,8 +146,9 @@ impl Hls {
         el: &mut EventLoop,
         name: &StreamName,
     ) -> Answered {
-        let peer = reply.connection().peer();
-        self.hub.viewers.seen(&self.hub, el, viewer_key(name, request, peer), name, peer);
+        if !self.sees(request, &reply, el, name) {
+            return kept_out(&self.hub, reply);
+        }
         let ask = Ask {
             need: Need::Manifest,
             skip: false,
@@ -289,8 +290,9 @@ impl Hls {
         name: &StreamName,
         file: File,
     ) -> Answered {
-        let peer = reply.connection().peer();
-        self.hub.viewers.seen(&self.hub, el, viewer_key(name, request, peer), name, peer);
+        if !self.sees(request, &reply, el, name) {
+            return kept_out(&self.hub, reply);
+        }
         let need = match file {
             File::Playlist(rendition) => {
                 let reload = match Reload::parse(request.target().query.unwrap_or_default()) {
@@ -325,6 +327,18 @@ impl Hls {
         self.serve(reply, el.now(), &listing, ask)
     }
 
+    /// Counts who asks as a viewer. False where it is refused.
+    fn sees(
+        &self,
+        request: &Request<'_>,
+        reply: &Reply<'_>,
+        el: &mut EventLoop,
+        name: &StreamName,
+    ) -> bool {
+        let peer = reply.connection().peer();
+        self.hub.viewers.seen(&self.hub, el, viewer_key(name, request, peer), name, peer)
+    }
+
     /// Answers now, or when the log has grown.
     fn serve(
         self: &Rc<Self>,
@@ -345,6 +359,15 @@ impl Hls {
         listing.wait(self, ask, held, now);
         answered
     }
+}
+
+fn kept_out(hub: &Hub, reply: Reply<'_>) -> Answered {
+    fail(
+        hub,
+        reply,
+        StatusCode::FORBIDDEN,
+        "the operator ended this viewer; it may come back later",
+    )
 }
 
 /// How a request goes on when it is known what tracks there are.

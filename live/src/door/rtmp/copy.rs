@@ -69,8 +69,8 @@ impl CopyPlayer {
         let view = self.seat.view();
         let Some(file) = view.file() else { return Progress::Going };
         let mut at = self.seat.cursor().get();
-        if at < view.skip_before()
-            && let Some((entry, configs)) = self.seat.skip(at)
+        if let Some(why) = view.lags(at)
+            && let Some((entry, configs)) = self.seat.skip(at, why)
         {
             let frames = configs.iter().flat_map(|configs| configs.frames());
             self.configs.extend(frames.map(|frame| Frame { dts: entry.time, ..frame.clone() }));
