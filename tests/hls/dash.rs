@@ -80,6 +80,22 @@ fn what_it_names_is_there_and_grows() {
     }
 }
 
+/// Whoever fetches pictures only leaves nobody without sound.
+#[test]
+fn it_has_both_tracks_although_one_list_is_followed() {
+    let weir = Weir::with(CONFIG, &["--loops", "1"]);
+    let (mut publisher, mut card) = (weir.publish("live/dash"), Card::new(320, 240));
+    let mut client = Client::new(weir.http);
+    client.ask("GET", "/live/dash/video.m3u8", "");
+    stream(&mut publisher, &mut card, 150);
+    client.answer();
+    client.ask("GET", MANIFEST, "");
+    stream(&mut publisher, &mut card, 100);
+    let manifest = client.answer().text();
+    assert_eq!(named(&manifest).len(), 2, "{manifest}");
+    assert!(manifest.contains("value=\"/time\""), "no word of who asked: {manifest}");
+}
+
 #[test]
 fn ffmpeg_plays_it() {
     let weir = Weir::with(CONFIG, &["--loops", "2", "--demo"]);

@@ -52,6 +52,7 @@ fn ranges_of_a_segment() {
     assert_eq!(whole.header("Accept-Ranges"), "bytes");
     assert_eq!(whole.header("Content-Type"), "video/mp4");
     assert_eq!(whole.header("Cache-Control"), "public, max-age=86400, immutable");
+    let whole_tag = whole.header("ETag").to_owned();
     let bytes = whole.body;
     let len = bytes.len();
     let part = |from: usize, to: usize| (206, bytes[from..to].to_vec());
@@ -65,6 +66,10 @@ fn ranges_of_a_segment() {
         ("bytes=-99999999999999999999999999".to_owned(), part(0, len)),
         ("bytes=0-1,5-6".to_owned(), all()),
         ("pages=1-2".to_owned(), all()),
+        ("bytes=9-5".to_owned(), all()),
+        ("bytes=x-".to_owned(), all()),
+        ("bytes=".to_owned(), all()),
+        ("bytes=--1".to_owned(), all()),
     ] {
         let answer = client.get_with(&file, &format!("Range: {range}\r\n"));
         assert_eq!(answer.status, status, "{range}");
@@ -79,14 +84,57 @@ fn ranges_of_a_segment() {
         assert_eq!(answer.status, 416, "{range}");
         assert_eq!(answer.header("Content-Range"), format!("bytes */{len}"));
     }
-    for range in ["bytes=9-5", "bytes=x-", "bytes=", "bytes=--1"] {
-        assert_eq!(client.get_with(&file, &format!("Range: {range}\r\n")).status, 400, "{range}");
-    }
     let unsure = client.get_with(&file, "Range: bytes=0-9\r\nIf-Range: \"x\"\r\n");
     assert_eq!((unsure.status, unsure.body.len()), (200, len));
+    let tag = whole_tag;
+    let sure = client.get_with(&file, &format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n"));
+    assert_eq!((sure.status, sure.body.len()), (206, 10));
     let head = client.head_alone(&file);
     assert_eq!((head.status, head.header("Content-Length")), (200, &*len.to_string()));
     assert_eq!(client.get(&file).body.len(), len, "and the connection goes on");
+}
+
+#[test]
+fn files_are_not_sent_twice() {
+    let (_weir, _publisher, mut client, file) = set();
+    let list = client.list("/live/heads/video.m3u8");
+    let init = list.split("URI=\"").find(|rest| rest.contains("-init")).unwrap();
+    let init = format!("/live/heads/{}", init.split('"').next().unwrap());
+    for path in [&file, &init] {
+        let tag = client.get(path).header("ETag").to_owned();
+        assert!(tag.len() > 2, "{path}");
+        let again = client.get_with(path, &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((again.status, again.header("ETag")), (304, &*tag), "{path}");
+        assert_eq!(client.get_with(path, "If-None-Match: \"x\"\r\n").status, 200, "{path}");
+    }
+}
+
+/// A list of another file is found where a player looks for it.
+fn first_list(client: &mut Client, path: &str) -> String {
+    let master = client.list(path);
+    let list = master.lines().rfind(|line| !line.starts_with('#')).unwrap();
+    format!("{}/{list}", path.rsplit_once('/').unwrap().0)
+}
+
+#[test]
+fn lists_name_each_other_as_addresses() {
+    let weir = Weir::with(CONFIG, &["--loops", "2"]);
+    let (_short, _) = listed(&weir, "live/short", 100);
+    let (_odd, _) = listed(&weir, "live/a:b", 100);
+    let mut client = Client::new(weir.http);
+    for (path, expected) in [
+        ("/short.m3u8", "/live/short/video.m3u8"),
+        ("/live/short.m3u8", "/live/short/video.m3u8"),
+        ("/live/a:b.m3u8", "/live/a%3Ab/video.m3u8"),
+    ] {
+        let list = first_list(&mut client, path);
+        assert_eq!(list, expected);
+        assert!(client.list(&list).contains("#EXTINF"), "{path}");
+    }
+    for (path, file) in [("/short.mpd", "live/short/video-"), ("/live/a:b.mpd", "a%3Ab/video-")] {
+        let manifest = client.list(path);
+        assert!(manifest.contains(&format!("initialization=\"{file}")), "{path}: {manifest}");
+    }
 }
 
 #[test]
@@ -96,6 +144,7 @@ fn pages_of_other_origins_may_read_it() {
         let answer = client.get_with(path, "Origin: https://elsewhere.example\r\n");
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("Access-Control-Allow-Origin"), "*", "{path}");
+        assert!(answer.header("Access-Control-Expose-Headers").contains("ETag"), "{path}");
     }
     client.ask(
         "OPTIONS",

@@ -75,7 +75,10 @@ fn what_time(hub: &Hub, reply: Reply<'_>) -> Answered {
 pub(super) fn cors(hub: &Hub, head: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
     match hub.settings.cors.as_str() {
         "" => Ok(()),
-        origin => head.header("Access-Control-Allow-Origin", origin).map(drop),
+        origin => {
+            head.header("Access-Control-Allow-Origin", origin)?;
+            head.header("Access-Control-Expose-Headers", "ETag, Date, Content-Range").map(drop)
+        }
     }
 }
 

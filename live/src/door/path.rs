@@ -70,6 +70,9 @@ pub fn parse(path: &str) -> Result<Option<(StreamName, Asked)>, PathError> {
     ];
     for (extension, asked) in asked {
         if let Some(path) = path.strip_suffix(extension) {
+            if path.ends_with('/') {
+                return Err(NameError::Part.into());
+            }
             return Ok(Some((name(path)?, asked)));
         }
     }
@@ -104,8 +107,14 @@ mod tests {
         assert_eq!(asked("/talk.ts"), play("live/talk", Container::Ts));
         assert_eq!(asked("/a/b/c%2Dd.mp4"), play("a/b/c-d", Container::Mp4));
         assert_eq!(asked("/live/talk.mp3"), None);
-        for bad in ["/live/..%2f.flv", "/live/%00.ts", "/.flv", "/live//x.flv", "/live/a%20b.m3u8"]
-        {
+        for bad in [
+            "/live/..%2f.flv",
+            "/live/%00.ts",
+            "/.flv",
+            "/live/.flv",
+            "/live//x.flv",
+            "/live/a%20b.m3u8",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -72,6 +72,8 @@ pub struct Manifest<'a> {
     pub latency: i64,
     /// Where players learn what time it is here.
     pub clock: Option<Clock<'a>>,
+    /// Whether each segment begins with a keyframe.
+    pub independent: bool,
     /// Whether nothing comes any more.
     pub ended: bool,
 }
@@ -247,7 +249,8 @@ impl Manifest<'_> {
         out.push_str(name);
         out.push_str("\" mimeType=\"");
         out.push_str(rendition.mime_type());
-        out.push_str("\" segmentAlignment=\"true\" startWithSAP=\"1\">\n");
+        out.push_str("\" segmentAlignment=\"true");
+        out.push_str(if self.independent { "\" startWithSAP=\"1\">\n" } else { "\">\n" });
         out.push_str("      <Representation id=\"");
         out.push_str(name);
         out.push_str("\" bandwidth=\"");

@@ -79,6 +79,7 @@ impl Stream {
             part_target: Some(200_000),
             latency: 1_500_000,
             clock: Some(Clock::Iso("/time?a=1&b=\"2\"")),
+            independent: true,
             ended: false,
         };
         change(&mut manifest);

@@ -279,8 +279,6 @@ pub struct Master<'a> {
     pub audio: Option<Track<'a>>,
     /// Whether the one variant is MPEG-TS with everything in it.
     pub ts: bool,
-    /// Whether each segment begins with a keyframe.
-    pub independent: bool,
 }
 
 impl Master<'_> {
@@ -299,9 +297,6 @@ impl Master<'_> {
         } else {
             "#EXTM3U\n#EXT-X-VERSION:6\n"
         });
-        if self.independent {
-            out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
-        }
         // Sound is a rendition of its own where there are pictures it belongs to; alone it is the variant.
         let group = self.audio.filter(|_| !self.ts && self.video.is_some());
         if let Some(audio) = group {

@@ -233,18 +233,12 @@ fn master_playlists() {
     let (video, audio) = (video(), audio());
     let video = Track { info: &video, peak: 3_000_000, average: 2_500_000 };
     let audio = Track { info: &audio, peak: 130_000, average: 128_000 };
-    let both = Master {
-        prefix: "talk/",
-        video: Some(video),
-        audio: Some(audio),
-        ts: false,
-        independent: true,
-    };
+    let both = Master { prefix: "talk/", video: Some(video), audio: Some(audio), ts: false };
     let picture = "RESOLUTION=1280x720,FRAME-RATE=29.970";
     assert_eq!(
         both.text(),
         format!(
-            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+            "#EXTM3U\n#EXT-X-VERSION:6\n\
              #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,AUTOSELECT=YES,\
              CHANNELS=\"2\",URI=\"talk/audio.m3u8\"\n\
              #EXT-X-STREAM-INF:BANDWIDTH=3130000,AVERAGE-BANDWIDTH=2628000,\

@@ -79,31 +79,27 @@ impl Range {
     }
 }
 
-/// The range a request asks for. Of several, or of other units than bytes, none is heard: the whole
-/// file is right too. One that makes no sense is an error.
-pub(super) fn range_of(request: &Request<'_>) -> Result<Option<Range>, ()> {
+/// The range a request asks for of a file with this tag. Of several, of other units than bytes, or of one
+/// that makes no sense, none is heard: the whole file is right too.
+pub(super) fn range_of(request: &Request<'_>, tag: &str) -> Option<Range> {
     let headers = request.headers();
-    // Files have no tags: whoever has a part of one from before cannot know that it is of this one.
-    if request.method() != Method::Get || headers.get_str("If-Range").is_some() {
-        return Ok(None);
+    let is_of_this = headers.get_str("If-Range").is_none_or(|other| other.trim() == tag);
+    if request.method() != Method::Get || !is_of_this {
+        return None;
     }
-    let Some(value) = headers.get_str("Range") else { return Ok(None) };
-    let Some(range) = value.trim().strip_prefix("bytes=") else { return Ok(None) };
-    if range.contains(',') {
-        return Ok(None);
-    }
-    let (from, to) = range.trim().split_once('-').ok_or(())?;
+    let range = headers.get_str("Range")?.trim().strip_prefix("bytes=")?;
+    let (from, to) = range.trim().split_once('-')?;
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         // More than a number holds is behind every file's end.
-        digits.then(|| text.parse().unwrap_or(u64::MAX)).ok_or(())
+        digits.then(|| text.parse().unwrap_or(u64::MAX))
     };
     if from.is_empty() {
-        return Ok(Some(Range::Last(number(to)?)));
+        return number(to).map(Range::Last);
     }
     let from = number(from)?;
     let to = if to.is_empty() { None } else { Some(number(to)?.saturating_add(1)) };
-    if to.is_some_and(|to| to <= from) { Err(()) } else { Ok(Some(Range::From(from, to))) }
+    to.is_none_or(|to| to > from).then_some(Range::From(from, to))
 }
 
 /// Whether the client takes gzip: named, and not with a weight of nothing.
@@ -146,6 +142,10 @@ pub(super) enum Ready {
         end: Option<u64>,
         /// What of it is wanted.
         range: Option<Range>,
+        /// What its asker has already.
+        known: Option<Rc<str>>,
+        /// Its tag.
+        tag: Rc<str>,
     },
     /// An init segment.
     Init {
@@ -153,6 +153,10 @@ pub(super) enum Ready {
         bytes: Vec<u8>,
         /// What HTTP calls it.
         kind: &'static str,
+        /// What its asker has already.
+        known: Option<Rc<str>>,
+        /// Its tag.
+        tag: Rc<str>,
     },
     /// Nothing.
     Failed(StatusCode, Option<Reason>, String),
@@ -183,25 +187,36 @@ impl Ready {
 
     pub(super) fn send(self, hub: &Rc<Hub>, reply: Reply<'_>) -> Answered {
         match self {
+            Self::Slice { known: Some(known), ref tag, .. }
+            | Self::Init { known: Some(known), ref tag, .. }
+                if names(&known, tag) =>
+            {
+                let headers = |head: &mut ResponseWriter<'_>| {
+                    cors(hub, head)?;
+                    head.header("ETag", &**tag)?;
+                    head.header("Cache-Control", FOR_LONG).map(drop)
+                };
+                reply.respond(StatusCode::NOT_MODIFIED, headers, Body::Empty)
+            }
             Self::List { list, kind, fresh_for, known } => {
                 send_list(hub, reply, &list, kind, fresh_for, known.as_deref())
             }
-            Self::Slice { view, number, at, end: Some(end), range } => {
-                send_slice(hub, reply, view, number, (at, end), range)
+            Self::Slice { view, number, at, end: Some(end), range, tag, .. } => {
+                send_slice(hub, reply, view, number, (at, end), (range, tag))
             }
-            Self::Slice { view, number, at, end: None, .. } => {
+            Self::Slice { view, number, at, end: None, tag, .. } => {
                 let (for_head, kind) = (Rc::clone(hub), view.format.content_type());
                 let hub = Rc::clone(hub);
                 reply.stream(
                     StatusCode::OK,
                     // It is not whole yet: whoever keeps it keeps what was sent in the end.
-                    move |head| file_head(&for_head, head, kind, FOR_LONG),
+                    move |head| file_head(&for_head, head, kind, &tag),
                     move |writer| Box::new(Slice::new(hub, view, number, at, None, writer)),
                 )
             }
-            Self::Init { bytes, kind } => reply.respond(
+            Self::Init { bytes, kind, tag, .. } => reply.respond(
                 StatusCode::OK,
-                |head| file_head(hub, head, kind, FOR_LONG),
+                |head| file_head(hub, head, kind, &tag),
                 Body::Copied(&bytes),
             ),
             Self::Failed(status, reason, text) => {
@@ -260,14 +275,17 @@ fn send_slice(
     view: Rc<View>,
     number: u32,
     (at, end): (u64, u64),
-    range: Option<Range>,
+    (range, tag): (Option<Range>, Rc<str>),
 ) -> Answered {
     let (for_head, kind, len) = (Rc::clone(hub), view.format.content_type(), end - at);
     let hub = Rc::clone(hub);
     let Some(range) = range else {
         return reply.stream_sized(
             StatusCode::OK,
-            move |head| file_head(&for_head, head, kind, FOR_LONG),
+            move |head| {
+                file_head(&for_head, head, kind, &tag)?;
+                head.header("Accept-Ranges", "bytes").map(drop)
+            },
             len,
             move |writer| Box::new(Slice::new(hub, view, number, at, Some(end), writer)),
         );
@@ -285,7 +303,7 @@ fn send_slice(
     reply.stream_sized(
         StatusCode::PARTIAL_CONTENT,
         move |head| {
-            file_head(&for_head, head, kind, FOR_LONG)?;
+            file_head(&for_head, head, kind, &tag)?;
             head.header("Content-Range", format!("bytes {from}-{}/{len}", to - 1)).map(drop)
         },
         to - from,
@@ -298,12 +316,12 @@ fn file_head(
     hub: &Hub,
     head: &mut ResponseWriter<'_>,
     kind: &str,
-    cache: &str,
+    tag: &str,
 ) -> Result<(), WriteError> {
     cors(hub, head)?;
     head.header("Content-Type", kind)?;
-    head.header("Accept-Ranges", "bytes")?;
-    head.header("Cache-Control", cache).map(drop)
+    head.header("ETag", tag)?;
+    head.header("Cache-Control", FOR_LONG).map(drop)
 }
 
 #[cfg(test)]

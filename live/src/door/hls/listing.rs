@@ -42,8 +42,8 @@ pub(super) struct Ask {
     pub range: Option<Range>,
     /// The list its asker has already.
     pub known: Option<Rc<str>>,
-    /// What it calls this server.
-    pub host: Option<String>,
+    /// Of a file, its tag; of a manifest, what stands before its files' names.
+    pub word: Rc<str>,
     /// Which life of the stream it is of; lists are of whichever there is.
     pub run: Option<Run>,
 }
@@ -58,6 +58,7 @@ struct Waiting {
 pub(super) struct Listing {
     rendition: Rendition,
     view: Rc<View>,
+    made: Instant,
     waiting: RefCell<VecDeque<Waiting>>,
     /// The list has been sent, and is from then on sent as it is.
     has_begun: Cell<bool>,
@@ -99,6 +100,7 @@ impl Listing {
         Rc::new(Self {
             rendition,
             view: Rc::clone(view),
+            made: Instant::now(),
             waiting: RefCell::default(),
             has_begun: Cell::new(false),
             next_end: Cell::new(None),
@@ -109,6 +111,11 @@ impl Listing {
 
     pub(super) fn view(&self) -> &Rc<View> {
         &self.view
+    }
+
+    /// Whether what has not come may still come.
+    pub(super) fn is_young(&self) -> bool {
+        self.made.elapsed() < limits::BEGINNING_HELD_FOR && !self.view.has_ended()
     }
 
     /// Bits a second, of the segment that has most and of all.
@@ -260,7 +267,12 @@ impl Listing {
                 }
                 Some(match bytes.is_empty() {
                     true => Ready::gone("there is no such init segment, or not any more"),
-                    false => Ready::Init { bytes, kind: self.view.format.content_type() },
+                    false => Ready::Init {
+                        bytes,
+                        kind: self.view.format.content_type(),
+                        known: ask.known.clone(),
+                        tag: Rc::clone(&ask.word),
+                    },
                 })
             }
         }
@@ -269,8 +281,7 @@ impl Listing {
     fn segment(&self, hls: &Hls, number: u64, ask: &Ask) -> Option<Ready> {
         let found = u32::try_from(number).ok().and_then(|n| self.view.segment(n).map(|s| (n, s)));
         if let Some((number, (at, end))) = found {
-            let view = Rc::clone(&self.view);
-            return Some(Ready::Slice { view, number, at, end, range: ask.range });
+            return Some(self.slice(number, (at, end), ask));
         }
         self.missing(hls, number, None)
     }
@@ -279,10 +290,14 @@ impl Listing {
         let short = u32::try_from(number).ok();
         let found = short.and_then(|n| self.view.part(n, part).map(|place| (n, place)));
         if let Some((number, (at, end))) = found {
-            let view = Rc::clone(&self.view);
-            return Some(Ready::Slice { view, number, at, end: Some(end), range: ask.range });
+            return Some(self.slice(number, (at, Some(end)), ask));
         }
         self.missing(hls, number, Some(part))
+    }
+
+    fn slice(&self, number: u32, (at, end): (u64, Option<u64>), ask: &Ask) -> Ready {
+        let (view, known, tag) = (Rc::clone(&self.view), ask.known.clone(), Rc::clone(&ask.word));
+        Ready::Slice { view, number, at, end, range: ask.range, known, tag }
     }
 
     /// What is not there is waited for if it is the next to come.

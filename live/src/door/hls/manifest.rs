@@ -24,7 +24,7 @@ pub const TIME: &str = "/time";
 impl Hls {
     /// The answer to who asks for the manifest, if there is one to be sent.
     pub(super) fn manifest_now(&self, name: &StreamName, ask: &Ask) -> Option<Ready> {
-        let text = self.manifest_text(name, ask.host.as_deref())?;
+        let text = self.manifest_text(name, &ask.word)?;
         Some(Ready::List {
             list: Rc::new(List::new(&text, ask.gzip)),
             kind: answer::DASH,
@@ -36,7 +36,7 @@ impl Hls {
     /// The manifest, as soon as there is a segment of each track to be listed: players do not take up a
     /// track that comes later in a period. It is not held for more: shaka-player asks anew no sooner than
     /// as long behind an answer as that took.
-    fn manifest_text(&self, name: &StreamName, host: Option<&str>) -> Option<String> {
+    fn manifest_text(&self, name: &StreamName, prefix: &str) -> Option<String> {
         let listings = [Rendition::Video, Rendition::Audio].map(|of| self.find(name, of));
         let listings = listings.map(|listing| listing.filter(|listing| self.is_current(listing)));
         let segments: [Option<Rc<Segments>>; 2] = [0, 1].map(|side| {
@@ -49,11 +49,11 @@ impl Hls {
         let media = listing.media(self, segments, &[]);
         let generations = generations(listing, [video, audio]);
         let newest = generations.values().next_back()?;
-        let lacks = |is: bool, of: &Option<_>| is && of.is_none();
-        let lacks_one = lacks(newest.video_in_mp4.is_some(), video)
-            || lacks(newest.audio_in_mp4.is_some(), audio);
-        // What has not come by then is only said to be there.
-        if lacks_one && segments.complete.len() < limits::SEGMENTS_LISTED {
+        let tracks = [newest.video_in_mp4.is_some(), newest.audio_in_mp4.is_some()];
+        let sides = listings.iter().zip([video, audio]).zip(tracks);
+        let mut lacking = sides.filter(|((_, segments), is)| *is && segments.is_none());
+        // A track that has not come by then is left out.
+        if lacking.any(|((of, _), _)| of.as_ref().unwrap_or(listing).is_young()) {
             return None;
         }
         listings.iter().flatten().for_each(|listing| listing.view().touch());
@@ -74,12 +74,10 @@ impl Hls {
             .collect();
         let video_in_mp4 = newest.video_in_mp4.as_ref().map(|track| track.timescale());
         let audio_in_mp4 = newest.audio_in_mp4.as_ref().map(|track| track.timescale());
-        let clock = host.map(|host| format!("//{host}{TIME}"));
-        let prefix = format!("{}/", name.name());
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Manifest {
             run: listing.view().run(),
-            prefix: &prefix,
+            prefix,
             periods: &periods,
             video: video.as_deref().zip(video_in_mp4).map(listed),
             audio: audio.as_deref().zip(audio_in_mp4).map(listed),
@@ -92,7 +90,8 @@ impl Hls {
                 || i64::from(media.target_duration).saturating_mul(3_000_000),
                 |part| part.saturating_mul(limits::PARTS_BEHIND),
             ),
-            clock: clock.as_deref().map(Clock::Iso),
+            clock: Some(Clock::Iso(TIME)),
+            independent: segments.independent,
             ended: listing.view().has_ended(),
         }
         .text()

@@ -14,9 +14,11 @@ mod manifest;
 mod slice;
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -132,10 +134,44 @@ impl Hls {
         };
         let gzip = answer::takes_gzip(request);
         let known = answer::known(request);
+        let prefix = prefix(request.path(), name);
+        let ready =
+            move |hls: &Rc<Self>, el: &mut EventLoop, name: &_, whole, configs: &Configs| {
+                let text = hls.master_text(el, (name, &prefix), whole, configs, wanted);
+                let list = Rc::new(List::new(&text, gzip));
+                Ready::List { list, kind: answer::HLS, fresh_for: 1, known }
+            };
+        let base = self.hub.find_view(name, Format::BASE);
+        let is_live = base.is_some_and(|view| view.entry(Start::Key).is_some());
+        if let Some(configs) = self.listed(el, name).filter(|_| !is_live) {
+            return ready(self, el, name, 0, &configs).send(&self.hub, reply);
+        }
         self.with_configs(reply, el, name, move |hls, el, view, configs| {
-            let list = List::new(&hls.master_text(el, view, configs, wanted), gzip);
-            Next::Now(Ready::List { list: Rc::new(list), kind: answer::HLS, fresh_for: 1, known })
+            Next::Now(ready(hls, el, &view.name, view.bitrate(), configs))
         })
+    }
+
+    /// The newest configurations of what is listed here. Lists are there when their publisher is away,
+    /// and for a while when the stream is over.
+    fn listed(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName) -> Option<Arc<Configs>> {
+        [Rendition::Video, Rendition::Audio, Rendition::Ts].into_iter().find_map(|rendition| {
+            let listing = self.listing_there(el, name, rendition)?;
+            let segments = listing.segments(self);
+            let newest = segments.open.as_ref().or(segments.complete.back())?;
+            listing.view().configs_of_generation(newest.epoch)
+        })
+    }
+
+    /// The list of a rendition, where there is one or one that has ended.
+    fn listing_there(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        rendition: Rendition,
+    ) -> Option<Rc<Listing>> {
+        let has_ended = self.hub.find_ended(name, Format::bare(container(rendition))).is_some();
+        let is_there = self.find(name, rendition).is_some_and(|of| self.is_current(&of));
+        (is_there || has_ended).then(|| self.listing(el, name, rendition))
     }
 
     /// The DASH manifest: as soon as there is a segment.
@@ -155,14 +191,14 @@ impl Hls {
             gzip: answer::takes_gzip(request),
             range: None,
             known: answer::known(request),
-            host: request.headers().get_str("Host").map(str::to_owned),
+            word: prefix(request.path(), name).into(),
             run: None,
         };
-        // Lists are there when their publisher is away, and for a while when the stream is over.
-        for rendition in [Rendition::Video, Rendition::Audio] {
-            if self.hub.find_ended(name, Format::bare(container(rendition))).is_some() {
-                self.listing(el, name, rendition);
-            }
+        // Who follows one list only has brought that one to be: the manifest is of both.
+        let both = [Rendition::Video, Rendition::Audio];
+        let there = both.map(|rendition| self.listing_there(el, name, rendition));
+        if there.iter().flatten().any(|listing| !listing.view().has_ended()) {
+            both.into_iter().for_each(|rendition| drop(self.listing(el, name, rendition)));
         }
         if let Some(ready) = self.manifest_now(name, &ask) {
             return ready.send(&self.hub, reply);
@@ -219,11 +255,11 @@ impl Hls {
     fn master_text(
         self: &Rc<Self>,
         el: &mut EventLoop,
-        view: &Rc<View>,
+        (name, prefix): (&StreamName, &str),
+        whole: u64,
         configs: &Configs,
         wanted: Segments,
     ) -> String {
-        let name = &view.name;
         let in_mp4 = configs.video_in_mp4.is_some() || configs.audio_in_mp4.is_some();
         let ts = wanted == Segments::Ts || !in_mp4;
         let renditions: &[Rendition] = match ts {
@@ -243,18 +279,22 @@ impl Hls {
         }
         let rate = |rendition| rates.iter().find(|(of, _)| *of == rendition).map(|(_, rate)| *rate);
         // Before there is a segment the base log knows best, though not which track has how much.
-        let whole = view.bitrate();
         let known = |rate: Option<(u64, u64)>| rate.filter(|(peak, _)| *peak > 0);
         let track = |rate: Option<(u64, u64)>, info| {
             let (peak, average) = known(rate).unwrap_or((whole.saturating_mul(3) / 2, whole));
             Track { info, peak, average }
         };
+        // What the pictures leave of it, where only theirs is known.
+        let rest = |info| {
+            let pictures = known(rate(Rendition::Video)).map_or(whole, |(_, average)| average);
+            let average = whole.saturating_sub(pictures);
+            Track { info, peak: average.saturating_mul(3) / 2, average }
+        };
         let video = configs.infos.video.as_ref().map(|(_, info)| info);
         let audio = configs.infos.audio.as_ref().map(|(_, info)| info);
-        let prefix = format!("{}/", name.name());
         let master = match ts {
             true => Master {
-                prefix: &prefix,
+                prefix,
                 // All of it is in one list: its rate is told once.
                 video: video.map(|info| track(rate(Rendition::Ts), info)),
                 audio: audio.map(|info| match video {
@@ -262,20 +302,18 @@ impl Hls {
                     None => track(rate(Rendition::Ts), info),
                 }),
                 ts: true,
-                independent: true,
             },
             false => Master {
-                prefix: &prefix,
+                prefix,
                 video: rate(Rendition::Video).zip(video).map(|(r, info)| track(Some(r), info)),
                 audio: rate(Rendition::Audio).zip(audio).map(|(r, info)| {
                     let unknown = known(Some(r)).is_none() && video.is_some();
                     match unknown {
-                        true => Track { info, peak: 0, average: 0 },
+                        true => rest(info),
                         false => track(Some(r), info),
                     }
                 }),
                 ts: false,
-                independent: true,
             },
         };
         master.text()
@@ -306,7 +344,8 @@ impl Hls {
                 let gzip = answer::takes_gzip(request);
                 let known = answer::known(request);
                 let skip = reload.skip;
-                let ask = Ask { need, skip, gzip, range: None, known, host: None, run: None };
+                let word = Rc::from("");
+                let ask = Ask { need, skip, gzip, range: None, known, word, run: None };
                 return self.serve(reply, el.now(), &listing, ask);
             }
             File::Segment { rendition, run, number } => (rendition, run, Need::Segment(number)),
@@ -318,12 +357,12 @@ impl Hls {
         let (rendition, run, need) = need;
         // Files are named by lists: who asks for one has seen its list, on whichever loop.
         let listing = self.listing(el, name, rendition);
-        let Ok(range) = answer::range_of(request) else {
-            let text = "one range of bytes, please";
-            return fail(&self.hub, reply, StatusCode::BAD_REQUEST, text);
-        };
-        let (known, host, run) = (None, None, Some(run));
-        let ask = Ask { need, skip: false, gzip: false, range, known, host, run };
+        // A file never changes: its name says what is in it.
+        let file = request.path().rsplit('/').next().unwrap_or_default();
+        let word: Rc<str> = format!("\"{file}\"").into();
+        let range = answer::range_of(request, &word);
+        let (known, run) = (answer::known(request), Some(run));
+        let ask = Ask { need, skip: false, gzip: false, range, known, word, run };
         self.serve(reply, el.now(), &listing, ask)
     }
 
@@ -385,6 +424,27 @@ impl Next {
             Self::Serve(listing, ask) => hls.serve(reply, now, &listing, ask),
         }
     }
+}
+
+/// What stands before a stream's files in its lists, seen from the path of these. Where a path is short,
+/// the stream's app is not in it.
+fn prefix(path: &str, name: &StreamName) -> String {
+    let is_short = !path.trim_start_matches('/').contains('/');
+    let mut prefix = String::new();
+    for byte in if is_short { name.as_str() } else { name.name() }.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                prefix.push(char::from(byte));
+            }
+            // A colon would make a scheme of what is before it.
+            _ => {
+                // Writing to a String does not fail.
+                let _ = write!(prefix, "%{byte:02X}");
+            }
+        }
+    }
+    prefix.push('/');
+    prefix
 }
 
 /// Tells viewers apart: by address, user agent, and what they say of themselves in the query (`id`) or
