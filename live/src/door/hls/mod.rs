@@ -141,21 +141,31 @@ impl Hls {
                 let list = Rc::new(List::new(&text, gzip));
                 Ready::List { list, kind: answer::HLS, fresh_for: 1, known }
             };
-        let base = self.hub.find_view(name, Format::BASE);
-        let is_live = base.is_some_and(|view| view.entry(Start::Key).is_some());
-        if let Some(configs) = self.listed(el, name).filter(|_| !is_live) {
-            return ready(self, el, name, 0, &configs).send(&self.hub, reply);
+        if let Some(configs) = self.left(el, name, wanted) {
+            return ready(self, el, name, None, &configs).send(&self.hub, reply);
         }
         self.with_configs(reply, el, name, move |hls, el, view, configs| {
-            Next::Now(ready(hls, el, &view.name, view.bitrate(), configs))
+            Next::Now(ready(hls, el, &view.name, Some(view.bitrate()), configs))
         })
     }
 
-    /// The newest configurations of what is listed here. Lists are there when their publisher is away,
-    /// and for a while when the stream is over.
-    fn listed(self: &Rc<Self>, el: &mut EventLoop, name: &StreamName) -> Option<Arc<Configs>> {
-        [Rendition::Video, Rendition::Audio, Rendition::Ts].into_iter().find_map(|rendition| {
-            let listing = self.listing_there(el, name, rendition)?;
+    /// The newest configurations of what is listed here although nobody publishes it: lists are there when
+    /// their publisher is away, and for a while when the stream is over.
+    fn left(
+        self: &Rc<Self>,
+        el: &mut EventLoop,
+        name: &StreamName,
+        wanted: Segments,
+    ) -> Option<Arc<Configs>> {
+        let renditions: &[Rendition] = match wanted {
+            Segments::Ts => &[Rendition::Ts],
+            Segments::Mp4 => &[Rendition::Video, Rendition::Audio],
+        };
+        renditions.iter().find_map(|rendition| {
+            let listing = self.listing_there(el, name, *rendition)?;
+            if listing.view().is_live() && !listing.view().has_ended() {
+                return None;
+            }
             let segments = listing.segments(self);
             let newest = segments.open.as_ref().or(segments.complete.back())?;
             listing.view().configs_of_generation(newest.epoch)
@@ -256,7 +266,7 @@ impl Hls {
         self: &Rc<Self>,
         el: &mut EventLoop,
         (name, prefix): (&StreamName, &str),
-        whole: u64,
+        live: Option<u64>,
         configs: &Configs,
         wanted: Segments,
     ) -> String {
@@ -273,12 +283,17 @@ impl Hls {
                 Rendition::Audio => configs.audio_in_mp4.is_some(),
                 Rendition::Ts => true,
             };
-            if is_there {
-                rates.push((*rendition, self.listing(el, name, *rendition).bitrate(self)));
-            }
+            // Of what does not come any more there is what others have asked for.
+            let listing = match live {
+                Some(_) if is_there => Some(self.listing(el, name, *rendition)),
+                None if is_there => self.listing_there(el, name, *rendition),
+                _ => None,
+            };
+            rates.extend(listing.map(|listing| (*rendition, listing.bitrate(self))));
         }
         let rate = |rendition| rates.iter().find(|(of, _)| *of == rendition).map(|(_, rate)| *rate);
         // Before there is a segment the base log knows best, though not which track has how much.
+        let whole = live.unwrap_or(0);
         let known = |rate: Option<(u64, u64)>| rate.filter(|(peak, _)| *peak > 0);
         let track = |rate: Option<(u64, u64)>, info| {
             let (peak, average) = known(rate).unwrap_or((whole.saturating_mul(3) / 2, whole));
