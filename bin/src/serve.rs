@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use live::api::{About, Announce, Api, ReadFrom};
+use live::api::{About, Announce, Api, Process, ReadFrom};
 use live::door::{self, rtmp::RtmpConnection};
 use live::events::{Event, Reload};
 use live::{Counters, Hub, Loops, Settings, StreamName, settings};
@@ -21,6 +21,7 @@ use network::{
 
 use crate::config::{self, Config};
 use crate::console;
+use crate::kernel;
 use crate::status::Status;
 use crate::web;
 
@@ -213,6 +214,15 @@ fn limiter(config: &Config, open_files: u64) -> Limiter {
     )
 }
 
+fn process() -> Process {
+    Process {
+        resident: kernel::resident(),
+        cpu: kernel::cpu(),
+        descriptors: kernel::descriptors(),
+        descriptors_most: kernel::descriptors_most(),
+    }
+}
+
 /// What the API tells of the process, and to whom.
 fn about(
     config: &Config,
@@ -242,7 +252,7 @@ fn about(
         counters,
         began: SystemTime::now(),
         started: Instant::now(),
-        resident: crate::kernel::resident,
+        process,
         limiter,
     }
 }

@@ -177,6 +177,12 @@ pub enum ApiRefusal {
     Forbidden,
     /// It could not be understood.
     BadRequest,
+    /// There is no such thing.
+    NotFound,
+    /// A node has the name of this one.
+    NameTaken,
+    /// Its body is too long.
+    TooLong,
     /// So many ask at the same time that this one has to come again.
     Busy,
     /// Its events were not read.
@@ -185,8 +191,16 @@ pub enum ApiRefusal {
 
 impl ApiRefusal {
     /// All of them; their places in the table.
-    pub const ALL: [Self; 5] =
-        [Self::Unauthorized, Self::Forbidden, Self::BadRequest, Self::Busy, Self::SlowReader];
+    pub const ALL: [Self; 8] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::BadRequest,
+        Self::NotFound,
+        Self::NameTaken,
+        Self::TooLong,
+        Self::Busy,
+        Self::SlowReader,
+    ];
 
     /// A short steady word.
     #[must_use]
@@ -195,6 +209,9 @@ impl ApiRefusal {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::BadRequest => "bad_request",
+            Self::NotFound => "not_found",
+            Self::NameTaken => "name_taken",
+            Self::TooLong => "too_long",
             Self::Busy => "busy",
             Self::SlowReader => "slow_reader",
         }
@@ -211,6 +228,8 @@ pub struct Counters {
     pub players: Visitors,
     /// Those who watch by fetching segments; known on one loop each.
     pub viewers: Visitors,
+    /// Viewers that came when as many as may be were known already.
+    pub viewers_uncounted: Count,
     /// Segments and parts that were sent whole.
     pub slices: Count,
     /// Those who publish.

@@ -58,7 +58,11 @@ impl Viewers {
         }
         let mut here = self.here.borrow_mut();
         let is_told = here.get(&key).is_some_and(|told| now - *told < told_every(hub));
-        if is_told || here.len() >= limits::VIEWERS {
+        if is_told {
+            return true;
+        }
+        if here.len() >= limits::VIEWERS {
+            hub.counters.viewers_uncounted.add(1);
             return true;
         }
         here.insert(key, now);

@@ -8,6 +8,19 @@ use network::Limiter;
 use super::Announce;
 use crate::counters::Counters;
 
+/// What the process takes of the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    /// Bytes of memory, logs left out.
+    pub resident: u64,
+    /// Seconds on cores so far.
+    pub cpu: f64,
+    /// Open descriptors, where the kernel says so without counting.
+    pub descriptors: Option<u64>,
+    /// How many there may be.
+    pub descriptors_most: u64,
+}
+
 /// What the API has to know that no loop does.
 pub struct About {
     /// Of the program.
@@ -35,8 +48,8 @@ pub struct About {
     pub began: SystemTime,
     /// The same on the clock that does not jump.
     pub started: Instant,
-    /// Says how many bytes of memory the process takes, logs left out.
-    pub resident: fn() -> u64,
+    /// Looks at what the process takes of the system.
+    pub process: fn() -> Process,
     /// Lets connections in.
     pub limiter: Limiter,
 }

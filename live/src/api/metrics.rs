@@ -10,6 +10,7 @@ use network::http::{Answered, Held, Reply};
 use super::Api;
 use super::answer::Wrong;
 use super::query::Asked;
+use super::query::PROTOCOLS;
 use crate::Counters;
 use crate::counters::{ApiRefusal, Count, HTTP_FAILURES, Reason};
 use crate::directory::{Listing, unix};
@@ -129,16 +130,27 @@ fn process(api: &Api, page: &mut Page) {
     let help = "When the process began, in seconds since 1970.";
     page.one("process_start_time_seconds", "gauge", help, began);
     let help = "Memory of the process.";
-    page.one("process_resident_memory_bytes", "gauge", help, (about.resident)() as f64);
+    let process = (about.process)();
+    page.one("process_resident_memory_bytes", "gauge", help, process.resident as f64);
+    let help = "Time of the process on cores, its own and the kernel's for it.";
+    page.one("process_cpu_seconds_total", "counter", help, process.cpu);
+    if let Some(open) = process.descriptors {
+        page.one("process_open_fds", "gauge", "Descriptors that are open.", open as f64);
+    }
+    let help = "Descriptors that may be open.";
+    page.one("process_max_fds", "gauge", help, process.descriptors_most as f64);
     let help = "Memory of the streams' logs, in memory files.";
     page.one("weir_log_memory_bytes", "gauge", help, api.hub.directory.log_bytes() as f64);
     let help = "Whether the server is about to end.";
     page.one("weir_draining", "gauge", help, f64::from(u8::from(api.hub.is_draining())));
     let open = about.limiter.open() as f64;
     page.one("weir_connections", "gauge", "Connections that are open.", open);
-    let refused = about.limiter.refused() as f64;
-    let help = "Connections that found no room (limits.connections).";
-    page.one("weir_connections_refused_total", "counter", help, refused);
+    let (limiter, name) = (&about.limiter, "weir_connections_refused_total");
+    page.family(name, "counter", "Connections that found no room, by the limit in force.");
+    let refused = limiter.refused() as f64;
+    page.value(name, "limit=\"connections\"", refused);
+    let refused = limiter.refused_by_address() as f64;
+    page.value(name, "limit=\"connections_per_address\"", refused);
 }
 
 fn each_loop(api: &Api, page: &mut Page) {
@@ -206,13 +218,16 @@ fn loops(api: &Api) -> impl Iterator<Item = (usize, (&network::Handle, &Counters
 /// A family's name, kind and help, and where its value is.
 type Family = (&'static str, &'static str, &'static str, fn(&Counters) -> u64);
 
-const COUNTS: [Family; 15] = [
+const COUNTS: [Family; 16] = [
     ("weir_streams", "gauge", "Streams, those that wait for a publisher included.", |c| {
         c.streams.here()
     }),
     ("weir_publishers", "gauge", "Publishers.", |c| c.publishers.here()),
     ("weir_players", "gauge", "Players with a connection of their own.", |c| c.players.here()),
     ("weir_segment_viewers", "gauge", "Players that fetch segments.", |c| c.viewers.here()),
+    ("weir_viewers_uncounted_total", "counter", "Viewers beyond the bound, not counted.", |c| {
+        c.viewers_uncounted.get()
+    }),
     ("weir_segments_sent_total", "counter", "Segments and parts that were sent whole.", |c| {
         c.slices.get()
     }),
@@ -325,7 +340,9 @@ impl Streams {
     fn of(api: &Api, page: &mut Page) -> Self {
         let mut all = api.hub.directory.all();
         all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let mut by_protocol: Vec<(&str, u64)> = Vec::new();
+        // Also those that nobody plays by: a series that comes and goes is none to be watched.
+        let players = PROTOCOLS.into_iter().filter(|protocol| *protocol != "demo");
+        let mut by_protocol: Vec<(&str, u64)> = players.map(|protocol| (protocol, 0)).collect();
         for (protocol, count) in all.iter().flat_map(|listing| &listing.by_protocol) {
             match by_protocol.iter_mut().find(|(other, _)| other == protocol) {
                 Some((_, sum)) => *sum += u64::from(*count),

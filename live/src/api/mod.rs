@@ -50,7 +50,7 @@ use network::http::{
     StatusCode,
 };
 
-pub use about::{About, ReadFrom};
+pub use about::{About, Process, ReadFrom};
 pub use announce::Announce;
 
 use crate::counters::ApiRefusal;
@@ -321,6 +321,9 @@ impl Api {
             400 => Some(ApiRefusal::BadRequest),
             401 => Some(ApiRefusal::Unauthorized),
             403 => Some(ApiRefusal::Forbidden),
+            404 => Some(ApiRefusal::NotFound),
+            409 => Some(ApiRefusal::NameTaken),
+            413 => Some(ApiRefusal::TooLong),
             503 => Some(ApiRefusal::Busy),
             _ => None,
         };

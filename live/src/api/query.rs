@@ -22,7 +22,7 @@ pub(super) struct Asked {
 }
 
 /// How one publishes and plays, as clients' rows have it.
-const PROTOCOLS: [&str; 12] = [
+pub(super) const PROTOCOLS: [&str; 12] = [
     "rtmp", "http-flv", "ws-flv", "flv", "http-ts", "ws-ts", "ts", "http-mp4", "ws-mp4", "mp4",
     "hls", "demo",
 ];

@@ -49,7 +49,7 @@ pub(super) fn summary(
         json.number("publishers", api.sum(|c| c.publishers.here()));
         json.number("players", api.sum(playing));
         json.member_object("memory", |json| {
-            json.number("resident_bytes", (about.resident)());
+            json.number("resident_bytes", (about.process)().resident);
             json.number("log_bytes", api.hub.directory.log_bytes());
         });
     })
@@ -125,7 +125,7 @@ pub(super) fn summaries(
 ) -> Answered {
     let handles = api.hub.handles();
     let busy: f64 = handles.iter().map(|handle| f64::from(handle.busy_share())).sum();
-    let resident = (api.about.resident)();
+    let resident = (api.about.process)().resident;
     let now = u64::try_from(unix(SystemTime::now()).as_millis()).unwrap_or(0);
     api.object(reply, asked.is_pretty, |json| {
         envelope(json, api);

@@ -18,7 +18,8 @@ struct Counts {
     most: usize,
     most_per_address: usize,
     open: AtomicUsize,
-    refused: AtomicUsize,
+    full: AtomicUsize,
+    address_full: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -48,7 +49,8 @@ impl Limiter {
                 most,
                 most_per_address,
                 open: AtomicUsize::new(0),
-                refused: AtomicUsize::new(0),
+                full: AtomicUsize::new(0),
+                address_full: AtomicUsize::new(0),
                 by_address: Mutex::new(HashMap::new()),
             }),
         }
@@ -67,7 +69,7 @@ impl Limiter {
             })
             .is_ok();
         if !admitted {
-            counts.refused.fetch_add(1, Ordering::Relaxed);
+            counts.full.fetch_add(1, Ordering::Relaxed);
             return Err(Refusal::Full(counts.most));
         }
         // From here on dropping the pass frees the place in the total.
@@ -79,7 +81,7 @@ impl Limiter {
                 let count = map.entry(address).or_insert(0);
                 if *count >= counts.most_per_address {
                     drop(map);
-                    counts.refused.fetch_add(1, Ordering::Relaxed);
+                    counts.address_full.fetch_add(1, Ordering::Relaxed);
                     return Err(Refusal::AddressFull(counts.most_per_address));
                 }
                 *count += 1;
@@ -94,9 +96,14 @@ impl Limiter {
         self.counts.open.load(Ordering::Relaxed)
     }
 
-    /// How many were refused so far.
+    /// How many were refused so far since there were too many in all.
     pub fn refused(&self) -> usize {
-        self.counts.refused.load(Ordering::Relaxed)
+        self.counts.full.load(Ordering::Relaxed)
+    }
+
+    /// How many were refused so far since there were too many from their address.
+    pub fn refused_by_address(&self) -> usize {
+        self.counts.address_full.load(Ordering::Relaxed)
     }
 }
 
@@ -132,6 +139,6 @@ mod tests {
         assert_eq!(limiter.admit(b).unwrap_err(), Refusal::Full(3));
         drop(first);
         let _fourth = limiter.admit(a).unwrap();
-        assert_eq!((limiter.open(), limiter.refused()), (3, 2));
+        assert_eq!((limiter.open(), limiter.refused(), limiter.refused_by_address()), (3, 1, 1));
     }
 }
