@@ -123,7 +123,7 @@ fn http_client() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.matches("200").count(), 3, "{text}");
+    assert_eq!(text.matches(" 200 OK ").count(), 3, "{text}");
     let bad = format!("http://{address}:1/");
     let output = Command::new(built("examples/http_client")).arg(&bad).output().unwrap();
     assert!(!output.status.success());
