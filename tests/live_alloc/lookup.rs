@@ -38,7 +38,7 @@ fn of_a_stream() {
         counters: vec![counters],
         began: SystemTime::now(),
         started: Instant::now(),
-        resident: || 0,
+        process: live::api::Process::default,
         limiter: Limiter::new(10, 10),
     };
     let api = Api::start(&mut el, &hub, Arc::new(about));
