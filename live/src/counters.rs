@@ -228,7 +228,7 @@ pub struct Counters {
     pub players: Visitors,
     /// Those who watch by fetching segments; known on one loop each.
     pub viewers: Visitors,
-    /// Viewers that came when as many as may be were known already.
+    /// How often somebody fetched a segment or a list who is not counted, since as many as may be are.
     pub viewers_uncounted: Count,
     /// Segments and parts that were sent whole.
     pub slices: Count,

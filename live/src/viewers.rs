@@ -94,6 +94,7 @@ impl Viewers {
         }
         let mut counted = self.counted.borrow_mut();
         if counted.len() >= limits::VIEWERS && !counted.contains_key(&key) {
+            hub.counters.viewers_uncounted.add(1);
             return;
         }
         let viewer = counted.entry(key).or_insert_with(|| {

@@ -44,7 +44,7 @@ fn promtool_has_nothing_to_say() {
         "weir_connections_refused_total{limit=\"connections\"} 0",
         "weir_connections_refused_total{limit=\"connections_per_address\"} 0",
         "weir_viewers{protocol=\"hls\"} 0",
-        "weir_viewers_uncounted_total 0",
+        "weir_uncounted_viewer_requests_total 0",
         "weir_api_refused_total{reason=\"not_found\"} ",
         "process_cpu_seconds_total ",
         "process_open_fds ",

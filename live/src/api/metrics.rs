@@ -225,9 +225,12 @@ const COUNTS: [Family; 16] = [
     ("weir_publishers", "gauge", "Publishers.", |c| c.publishers.here()),
     ("weir_players", "gauge", "Players with a connection of their own.", |c| c.players.here()),
     ("weir_segment_viewers", "gauge", "Players that fetch segments.", |c| c.viewers.here()),
-    ("weir_viewers_uncounted_total", "counter", "Viewers beyond the bound, not counted.", |c| {
-        c.viewers_uncounted.get()
-    }),
+    (
+        "weir_uncounted_viewer_requests_total",
+        "counter",
+        "Requests of viewers beyond the bound.",
+        |c| c.viewers_uncounted.get(),
+    ),
     ("weir_segments_sent_total", "counter", "Segments and parts that were sent whole.", |c| {
         c.slices.get()
     }),
